@@ -1,0 +1,1 @@
+"""The qdhil command, one file per verb."""

@@ -1,0 +1,1 @@
+"""Campaign, metrics, judge and verdict."""

@@ -1,0 +1,123 @@
+"""The policy file: which metrics decide, against which margins, at which error rates.
+
+``policy.toml`` is checked as a whole, with every error and its path at once; unknown keys are errors.
+See ``docs/policy.md`` for an annotated example.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from qdhil.errors import ConfigurationError
+from qdhil.gate.metrics import DEFINITIONS
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MetricPolicy(_Strict):
+    """What is asked of one metric: two ratios candidate/baseline on its scale of harm.
+
+    The scale is g2(0) for purity, 1 - V for indistinguishability and the brightness itself, so that a
+    ratio above 1 is worse for the first two, and one below 1 for brightness.
+    """
+
+    margin_ratio: Annotated[float, Field(gt=0)]
+    """PASS must rule out a change this large."""
+    tolerated_ratio: Annotated[float, Field(gt=0)]
+    """BLOCK must prove a change beyond this."""
+
+
+class Dwell(_Strict):
+    """Device time of one block, in s, by configuration."""
+
+    hbt: Annotated[float, Field(gt=0, le=3600)]
+    hom_parallel: Annotated[float, Field(gt=0, le=3600)]
+    hom_orthogonal: Annotated[float, Field(gt=0, le=3600)]
+    blanked: Annotated[float, Field(gt=0, le=3600)]
+
+
+class CampaignPolicy(_Strict):
+    """How much is measured."""
+
+    quads: Annotated[int, Field(ge=2, le=1000)]
+    """ABBA or BAAB groups of four visits; two at least, to see the spread between them."""
+    fault_budget: Annotated[int, Field(ge=0, le=100)]
+    """Faults of the rig after which a campaign is given up."""
+    dwell_s: Dwell
+
+
+class Window(_Strict):
+    """What counts as a coincidence; fixed before the run, because it moves g2(0) and V."""
+
+    window_ps: Annotated[int, Field(gt=0)]
+    """Full width of the window of every peak."""
+    max_lag: Annotated[int, Field(ge=3, le=1000)]
+    """Side peaks are counted up to this lag in pulses, on both sides."""
+
+
+class Policy(_Strict):
+    """The whole file."""
+
+    schema_version: Literal[1]
+    name: str
+    miss_rate: Annotated[float, Field(gt=0, lt=0.5)]
+    """P(PASS | a metric is worse by its margin), for every metric on every rig."""
+    false_block_rate: Annotated[float, Field(gt=0, lt=0.5)]
+    """P(BLOCK | no metric is worse than tolerated), over all metrics and rigs together."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """Coverage of the intervals shown; decisions use the two rates above."""
+    campaign: CampaignPolicy
+    window: Window
+    metrics: Annotated[dict[str, MetricPolicy], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _metrics_known_and_ordered(self) -> Policy:
+        errors = []
+        for name, wanted in self.metrics.items():
+            definition = DEFINITIONS.get(name)
+            if definition is None:
+                errors.append(f"metrics.{name}: no such definition; there are {', '.join(DEFINITIONS)}")
+            elif definition.harm == "higher" and not 0 < wanted.tolerated_ratio < wanted.margin_ratio:
+                errors.append(f"metrics.{name}: higher is worse, so tolerated_ratio must be below margin_ratio")
+            elif definition.harm == "lower" and not wanted.tolerated_ratio > wanted.margin_ratio:
+                errors.append(f"metrics.{name}: lower is worse, so tolerated_ratio must be above margin_ratio")
+        if errors:
+            raise ValueError("; ".join(errors))
+        return self
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the policy's content, whatever its layout in the file."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+def default_policy_file() -> Path:
+    """Return the packaged policy file."""
+    return Path(str(importlib.resources.files("qdhil.gate") / "default_policy.toml"))
+
+
+def load_policy(file: Path) -> Policy:
+    """Read and check a policy file.
+
+    Raises
+    ------
+    ConfigurationError
+        With every error of the file and its path, one a line.
+    """
+    try:
+        return Policy.model_validate(tomllib.loads(file.read_text(encoding="utf-8-sig")))
+    except OSError as error:
+        raise ConfigurationError(f"policy file {file}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"policy file {file}: not valid TOML: {error}") from error
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, item['loc'])) or '(file)'}: {item['msg']}" for item in error.errors()]
+        raise ConfigurationError(f"policy file {file}:\n" + "\n".join(lines)) from error

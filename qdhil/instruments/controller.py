@@ -1,0 +1,119 @@
+"""The photon-source controller PSC-2: the device under test, with two firmware slots."""
+
+from __future__ import annotations
+
+from qdhil.errors import InfraFault
+from qdhil.instruments.session import Session
+from qdhil.instruments.wait import wait_until
+from qdhil.rack.config import Controller
+
+_NO_ERROR_CODES = ("0", "+0")
+
+
+class PhotonSourceController:
+    """Firmware slots, reboot and feedback locks of the source's controller."""
+
+    def __init__(self, session: Session, config: Controller) -> None:
+        self.session = session
+        self._boot_timeout_s = config.boot_timeout_s
+        self._lock_timeout_s = config.lock_timeout_s
+
+    @property
+    def version(self) -> str:
+        """Get the version of the running firmware."""
+        return self.session.query("SYST:FIRM:VERS?").strip('"')
+
+    @property
+    def running_sha256(self) -> str:
+        """Get the SHA-256 of the running image, as the controller computed it."""
+        return self.session.query("SYST:FIRM:HASH?").strip('"')
+
+    @property
+    def running_slot(self) -> int:
+        """Get the slot that is running, 0 or 1."""
+        return self.session.query_as("SYST:FIRM:SLOT?", int, "running slot", "0 or 1")
+
+    @property
+    def confirmed(self) -> bool:
+        """Get whether the running image is the one that a power cycle would boot."""
+        return self.session.query_as("SYST:FIRM:CONF?", int, "confirmed flag", "0 or 1") == 1
+
+    @property
+    def locked(self) -> bool:
+        """Get whether the feedback loops (laser sync, bias) have locked."""
+        return self.session.query_as("SOUR:LOCK?", int, "lock flag", "0 or 1") == 1
+
+    def slot_sha256(self, slot: int) -> str:
+        """Get the SHA-256 of the image in a slot, empty for an empty slot."""
+        return self.session.query(f"SYST:FIRM:SLOT:HASH? {slot}").strip('"')
+
+    def upload(self, image: bytes) -> None:
+        """Set the image of the inactive slot and wait until it is written."""
+        self.session.write_block("SYST:FIRM:UPL", image)
+        self._check_errors("firmware upload")
+        if not wait_until(lambda: not self._state().startswith("BUSY"), self._boot_timeout_s):
+            raise self.session.fault("firmware upload", self._state(), f"IDLE within {self._boot_timeout_s:g} s")
+        state = self._state()
+        if state != "IDLE":
+            raise self.session.fault("firmware upload", state, "IDLE", "check that the image is for this hardware")
+
+    def mark_for_test(self) -> None:
+        """Control the next reset: boot the inactive slot once, unconfirmed."""
+        self.session.write("SYST:FIRM:TEST")
+        self._check_errors("mark for test boot")
+
+    def revert(self) -> None:
+        """Control the next reset: boot the confirmed image. Asks nothing, so that it works on a mute controller."""
+        self.session.write("SYST:FIRM:REV")
+
+    def reboot(self) -> None:
+        """Control a reset and wait until the controller answers with its identity again.
+
+        Raises
+        ------
+        InfraFault
+            If it does not come back within the boot time-out.
+        """
+        self.session.write("SYST:REB")
+        self.session.close()
+        last: list[InfraFault] = []
+
+        def answers() -> bool:
+            try:
+                self.session.open()
+            except InfraFault as fault:
+                last.append(fault)
+                return False
+            return True
+
+        if not wait_until(answers, self._boot_timeout_s):
+            raise self.session.fault(
+                "boot",
+                last[-1].last_value,
+                f"an answer within {self._boot_timeout_s:g} s",
+                "power-cycle the controller",
+            ) from last[-1]
+
+    def wait_for_lock(self) -> None:
+        """Wait until the feedback loops have locked, or raise InfraFault."""
+        if not wait_until(lambda: self.locked, self._lock_timeout_s):
+            raise self.session.fault(
+                "feedback lock", "0", f"1 within {self._lock_timeout_s:g} s", "check laser sync and bias"
+            )
+
+    def check(self) -> dict[str, float]:
+        """Return uptime and self-test, or raise InfraFault if the self-test failed or the lock is lost."""
+        result = self.session.query_as("SYST:SELF?", int, "self-test", "0")
+        if result != 0:
+            raise self.session.fault("self-test", result, "0", "see the controller's error list")
+        if not self.locked:
+            raise self.session.fault("feedback lock", "0", "1", "check laser sync and bias")
+        return {"uptime_s": self.session.query_as("SYST:UPT?", float, "uptime", "seconds")}
+
+    def _state(self) -> str:
+        return self.session.query("SYST:FIRM:STAT?")
+
+    def _check_errors(self, action: str) -> None:
+        error = self.session.query("SYST:ERR?")
+        if error.split(",")[0] not in _NO_ERROR_CODES:
+            raise self.session.fault(action, error, "no error")

@@ -1,0 +1,62 @@
+"""The pytest plugin: options in their own group, and nothing else unless ``--rig`` is given.
+
+Loading it imports neither numba nor PyVISA nor pydantic. With ``--rig``, the session becomes a gate:
+tests that use the ``rig`` fixture run once per selected rig, their decisions are collected, and the
+process ends with the verdict's exit code.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from qdhil.plugin.settings import Settings
+
+SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options and ini values of the group ``qdhil``."""
+    group = parser.getgroup("qdhil", "firmware gate for quantum-dot single-photon sources")
+    group.addoption(
+        "--rig",
+        action="append",
+        default=[],
+        metavar="NAME|tag:KEY=VALUE",
+        help="rig to run on; repeatable; tag:KEY=VALUE selects every rig that carries the tag",
+    )
+    group.addoption("--rack", metavar="FILE", help="rack file (default: ini 'rack', else two simulated rigs)")
+    group.addoption("--policy", metavar="FILE", help="policy file (default: ini 'policy', else the packaged one)")
+    group.addoption("--candidate", metavar="VERSION|PATH", help="firmware that asks to be rolled out")
+    group.addoption("--baseline", metavar="VERSION|PATH", help="firmware in service (default: the rack file's)")
+    group.addoption("--runs", metavar="DIR", default="runs", help="where run folders are made (default: runs)")
+    group.addoption("--seed", type=int, metavar="N", help="seed of the block order, and of the light of simulated rigs")
+    group.addoption(
+        "--rig-wait",
+        type=float,
+        default=600.0,
+        metavar="SECONDS",
+        help="how long a busy rig is waited for (default: 600; 0 refuses at once)",
+    )
+    parser.addini("rack", "rack file, relative to the ini file", type="string", default="")
+    parser.addini("policy", "policy file, relative to the ini file", type="string", default="")
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Make the hooks of qdhil known."""
+    from qdhil.plugin import newhooks
+
+    pluginmanager.add_hookspecs(newhooks)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker; with ``--rig``, turn the session into a gate."""
+    config.addinivalue_line(
+        "markers", "metric(definition): the metric of the policy that this test decides, such as 'g2.pulsed.area'"
+    )
+    if config.getoption("rig"):
+        from qdhil.plugin import session
+
+        session.register(config)

@@ -1,0 +1,10 @@
+"""Hooks that qdhil calls, for other plugins to implement."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.hookspec
+def pytest_qdhil_progress(config: pytest.Config, rig: str, line: str) -> None:
+    """Show how far the campaign on ``rig`` is; called before each block, in the process that runs it."""

@@ -1,0 +1,195 @@
+"""A pytest session that is a gate: it collects decisions, says the verdict, and ends with its exit code."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Generator
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from qdhil.errors import ConfigurationError, InfraFault, QdhilError, RefusedError
+from qdhil.gate.verdict import Verdict
+from qdhil.plugin import SETTINGS
+from qdhil.plugin.outcomes import Outcomes
+from qdhil.plugin.progress import LiveLine, WorkerNote
+from qdhil.plugin.settings import Settings, resolve
+from qdhil.record.run_folder import VERDICT_NAME
+
+PAYLOAD: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
+"""What a test decided, as plain data; set by the fixtures, carried to the controller by its report."""
+
+
+def register(config: pytest.Config) -> None:
+    """Check options and files, and register the parts of the gate.
+
+    A mistake in them ends the session with exit code 64 or 40 before anything is collected.
+    """
+    try:
+        settings = resolve(config)
+    except QdhilError as error:
+        pytest.exit(str(error), returncode=error.exit_code)
+    config.stash[SETTINGS] = settings
+    is_worker = hasattr(config, "workerinput")
+    config.pluginmanager.register(RigSelection(settings), "qdhil-rigs")
+    config.pluginmanager.register(Payloads(), "qdhil-payloads")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _interrupt)
+    if is_worker:
+        config.pluginmanager.register(WorkerNote(settings.run_folder), "qdhil-progress")
+        return
+    config.pluginmanager.register(LiveLine(config, settings.run_folder, tuple(settings.rigs)), "qdhil-progress")
+    config.pluginmanager.register(Gate(config, settings), "qdhil-gate")
+    if config.pluginmanager.hasplugin("dsession") or config.getoption("numprocesses", None):
+        from qdhil.plugin.distribution import RigDistribution
+
+        config.pluginmanager.register(RigDistribution(config, settings), "qdhil-distribution")
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    """Treat SIGTERM (a cancelled CI job) like Ctrl-C, so that the rig is handed back on its baseline."""
+    raise KeyboardInterrupt("SIGTERM")
+
+
+class RigSelection:
+    """Run every test that uses ``rig`` once per selected rig."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._names = tuple(settings.rigs)
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Parametrise the ``rig`` fixture by the selected rigs' names."""
+        if "rig" in metafunc.fixturenames:
+            metafunc.parametrize("rig", self._names, indirect=True, scope="session")
+
+
+class Payloads:
+    """Carry each test's decision in its report, and say failures of the rig in one line."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Attach the payload; replace the traceback of a qdhil error by its message."""
+        report = yield
+        reports_decision = report.when == "call" or (report.when == "setup" and report.failed)
+        payload: dict[str, Any] = dict(item.stash.get(PAYLOAD, {})) if reports_decision else {}
+        error = call.excinfo.value if call.excinfo is not None else None
+        if isinstance(error, QdhilError):
+            payload["problem"] = [str(_verdict_of(error)), str(error)]
+            if isinstance(error, InfraFault):
+                payload["fault"] = error.record()
+            report.longrepr = f"{_verdict_of(error)}: {error}"
+        elif report.failed and not (isinstance(error, AssertionError) and "comparison" in payload):
+            payload["problem"] = [
+                str(Verdict.INCONCLUSIVE if isinstance(error, AssertionError) else Verdict.INFRA),
+                f"{item.nodeid} ({report.when}): {type(error).__name__}: {' '.join(str(error).split())}",
+            ]
+        elif report.failed:
+            report.longrepr = str(payload["summary"])
+        rig = getattr(item, "callspec", None) and item.callspec.params.get("rig")  # type: ignore[attr-defined]
+        if payload:
+            report.qdhil = {**payload, "rig": rig}
+        return report
+
+
+def _verdict_of(error: QdhilError) -> Verdict:
+    if isinstance(error, RefusedError):
+        return Verdict.REFUSED
+    return Verdict.INCONCLUSIVE if isinstance(error, ConfigurationError) else Verdict.INFRA
+
+
+class Gate:
+    """Collect what the tests decided, in the one process that knows the whole session."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self._config = config
+        self._settings = settings
+        self._outcomes = Outcomes(settings)
+        self._active = not config.getoption("collectonly")
+
+    def problem(self, verdict: Verdict, reason: str) -> None:
+        """Take note of something that went wrong outside any test."""
+        self._outcomes.problem(verdict, reason)
+
+    def pytest_report_header(self) -> list[str]:
+        """Say which firmware is compared on which rigs, and where the evidence goes."""
+        baseline, candidate = self._settings.firmware
+        return [
+            f"qdhil: candidate {candidate.version} against baseline {baseline.version} "
+            f"on {', '.join(self._settings.rigs)}",
+            f"qdhil: policy {self._settings.policy.name}, evidence {self._settings.run_folder}",
+        ]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take a test's decision from its report."""
+        payload = getattr(report, "qdhil", None)
+        if payload:
+            self._outcomes.add(payload)
+        elif report.failed:
+            self._outcomes.problem(Verdict.INFRA, f"{report.nodeid}: {_first_line(report)}")
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A file that can't be collected is a tool's failure."""
+        if report.failed:
+            self._outcomes.problem(Verdict.INFRA, f"collecting {report.nodeid}: {_first_line(report)}")
+
+    def pytest_report_teststatus(
+        self, report: pytest.TestReport
+    ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+        """Print the verdict instead of PASSED or FAILED."""
+        payload = getattr(report, "qdhil", None)
+        if payload is None or report.when != "call":
+            return None
+        word = payload["problem"][0] if "problem" in payload else payload.get("comparison", {}).get("verdict")
+        if word is None or (report.failed == (word == "PASS")):
+            return None
+        if report.passed:
+            return "passed", ".", (word, {"green": True})
+        return "failed", word[0], (word, {"red": word == "BLOCK", "yellow": word != "BLOCK"})
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int | pytest.ExitCode) -> None:
+        """Conclude, write ``verdict.json``, and set the exit code."""
+        if not self._active:
+            return
+        if exitstatus == pytest.ExitCode.USAGE_ERROR:
+            session.exitstatus = ConfigurationError.exit_code
+            return
+        if exitstatus == pytest.ExitCode.INTERNAL_ERROR:
+            session.exitstatus = QdhilError.exit_code
+            return
+        if exitstatus == pytest.ExitCode.INTERRUPTED:
+            self._outcomes.problem(Verdict.INCONCLUSIVE, "the session was interrupted")
+        if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+            self._outcomes.problem(Verdict.INCONCLUSIVE, "no test was collected")
+        session.exitstatus = self._outcomes.conclude().exit_code
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, Any, Any]:
+        """End a usage error with 64, which pytest alone would end with 4."""
+        del config
+        status = yield
+        return ConfigurationError.exit_code if status == pytest.ExitCode.USAGE_ERROR else status
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the verdict table."""
+        from qdhil.report.table import verdict_lines
+
+        record = self._outcomes.record
+        if record is None:
+            return
+        colours = {"PASS": "green", "BLOCK": "red"}
+        baseline, candidate = self._settings.firmware
+        terminalreporter.section(f"firmware {candidate.version} against {baseline.version}", "=", bold=True)
+        for line, verdict in verdict_lines(record):
+            markup = {colours.get(verdict, "yellow"): True} if verdict else {}
+            terminalreporter.write_line(line, **markup)
+        terminalreporter.write_line(f"evidence: {self._settings.run_folder / VERDICT_NAME}")
+
+
+def _first_line(report: pytest.CollectReport | pytest.TestReport) -> str:
+    lines = report.longreprtext.strip().splitlines()
+    return lines[-1] if lines else "no message"

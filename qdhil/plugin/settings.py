@@ -1,0 +1,121 @@
+"""What the options and files of a session say, checked before any test is collected."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qdhil.errors import ConfigurationError
+from qdhil.firmware import Bundle, find_bundle
+from qdhil.gate.policy import Policy, default_policy_file, load_policy
+from qdhil.rack.config import Rack, Rig, load_rack
+from qdhil.rack.selection import bundle_folder, default_rack_file, select_rigs
+from qdhil.record.run_folder import POLICY_NAME, RACK_NAME, create_run_folder, write_bytes
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The whole configuration of a gate session, the same in every xdist worker.
+
+    Parameters
+    ----------
+    rack_file, policy_file
+        Where rack and policy were read.
+    rack, rigs, policy
+        What they say; ``rigs`` only those selected.
+    bundles
+        Baseline and candidate of each rig.
+    run_folder
+        Folder of this run.
+    order_seed
+        Seed of the order of quads.
+    simulator_seed
+        Seed of simulated light instead of the rack file's, if one was given.
+    rig_wait_s
+        How long a busy rig is waited for.
+    """
+
+    rack_file: Path
+    policy_file: Path
+    rack: Rack
+    rigs: Mapping[str, Rig]
+    policy: Policy
+    bundles: Mapping[str, tuple[Bundle, Bundle]]
+    run_folder: Path
+    order_seed: int
+    simulator_seed: int | None
+    rig_wait_s: float
+
+    @property
+    def lock_dir(self) -> Path:
+        """Folder of the rigs' lock files."""
+        return Path(self.rack.lock_dir)
+
+    @property
+    def firmware(self) -> tuple[Bundle, Bundle]:
+        """Baseline and candidate, the same on every selected rig."""
+        return next(iter(self.bundles.values()))
+
+
+def resolve(config: pytest.Config) -> Settings:
+    """Read and check everything that the options name, and make the run folder.
+
+    Raises
+    ------
+    ConfigurationError, RefusedError
+        With all that the person at the command line must know.
+    """
+    rack_file = _file(config, "rack", default_rack_file())
+    policy_file = _file(config, "policy", default_policy_file())
+    rack, policy = load_rack(rack_file), load_policy(policy_file)
+    rigs = select_rigs(rack, config.getoption("rig"))
+    bundles = {name: _bundles(config, name, rig, rack_file) for name, rig in rigs.items()}
+    if len({(baseline.sha256, candidate.sha256) for baseline, candidate in bundles.values()}) > 1:
+        raise ConfigurationError("the selected rigs would compare different firmware; name --baseline and --candidate")
+    shared: dict[str, Any] = getattr(config, "workerinput", {}).get("qdhil", {})
+    seed = config.getoption("seed")
+    order_seed = shared.get("order_seed", seed if seed is not None else secrets.randbits(32))
+    if "run_folder" in shared:
+        run_folder = Path(shared["run_folder"])
+    else:
+        candidate = next(iter(bundles.values()))[1]
+        run_folder = create_run_folder(Path(config.getoption("runs")), candidate.version).resolve()
+        write_bytes(run_folder / RACK_NAME, rack_file.read_bytes())
+        write_bytes(run_folder / POLICY_NAME, policy_file.read_bytes())
+    return Settings(
+        rack_file=rack_file.resolve(),
+        policy_file=policy_file.resolve(),
+        rack=rack,
+        rigs=rigs,
+        policy=policy,
+        bundles=bundles,
+        run_folder=run_folder,
+        order_seed=order_seed,
+        simulator_seed=seed,
+        rig_wait_s=config.getoption("rig_wait"),
+    )
+
+
+def _file(config: pytest.Config, name: str, default: Path) -> Path:
+    option = config.getoption(name)
+    if option:
+        return Path(option)
+    ini = config.getini(name)
+    if ini:
+        return (config.inipath.parent if config.inipath else config.rootpath) / ini
+    return default
+
+
+def _bundles(config: pytest.Config, name: str, rig: Rig, rack_file: Path) -> tuple[Bundle, Bundle]:
+    folder = bundle_folder(rig, rack_file)
+    candidate = config.getoption("candidate") or rig.firmware.candidate
+    if candidate is None:
+        raise ConfigurationError(f"rig {name}: no candidate; give --candidate VERSION|PATH")
+    baseline = config.getoption("baseline") or rig.firmware.baseline
+    hardware = rig.firmware.hardware
+    return find_bundle(baseline, folder, hardware=hardware), find_bundle(candidate, folder, hardware=hardware)

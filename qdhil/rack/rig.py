@@ -1,0 +1,130 @@
+"""One rig, open: its instruments, checked, and the few verbs that a campaign needs of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from qdhil.errors import InfraFault
+from qdhil.instruments import DiConGP600, LakeShore336, PhotonSourceController, Session, TimeTagger
+from qdhil.rack import config
+from qdhil.rack.config import Path4
+from qdhil.tags.acquisition import Acquisition
+
+
+class Rig:
+    """The instruments of one quantum-dot source under test.
+
+    Parameters
+    ----------
+    name
+        Name in the rack file.
+    description
+        Its entry there.
+    """
+
+    def __init__(self, name: str, description: config.Rig) -> None:
+        self.name = name
+        self.description = description
+        instruments, backend = description.instruments, description.backend
+        self.controller = PhotonSourceController(
+            Session(name, "controller", instruments.controller, backend), instruments.controller
+        )
+        self.tagger = TimeTagger(Session(name, "tagger", instruments.tagger, backend), instruments.tagger)
+        self.cryostat = LakeShore336(Session(name, "cryostat", instruments.cryostat, backend), instruments.cryostat)
+        self.switch = DiConGP600(Session(name, "switch", instruments.switch, backend), instruments.switch)
+
+    @property
+    def _sessions(self) -> tuple[Session, ...]:
+        return (self.controller.session, self.tagger.session, self.cryostat.session, self.switch.session)
+
+    def open(self) -> None:
+        """Connect to every instrument and check its identity, or raise InfraFault."""
+        for session in self._sessions:
+            session.open()
+
+    def close(self) -> None:
+        """Close every session."""
+        for session in self._sessions:
+            session.close()
+
+    def settle(self) -> None:
+        """Wait after a boot until the controller's feedback loops have locked."""
+        self.controller.wait_for_lock()
+
+    def check_health(self) -> dict[str, float]:
+        """Return the rig's readings, or raise InfraFault if one is out of its band."""
+        return {**self.cryostat.check(), **self.controller.check()}
+
+    def acquire(self, path: Path4, dwell_s: float) -> Acquisition:
+        """Route the light, count it, and check that the counts can be those of a working rig.
+
+        Raises
+        ------
+        InfraFault
+            If the tags are damaged, a detector is dark on a lit path or bright on the blanked one,
+            or the laser's repetition rate is off.
+        """
+        self.switch.select(path)
+        acquisition = self.tagger.acquire(dwell_s)
+        self._check_rates(path, acquisition)
+        self._check_sync(acquisition)
+        return acquisition
+
+    def _check_rates(self, path: Path4, acquisition: Acquisition) -> None:
+        calibration = self.description.calibration
+        for detector, tags in (("a", acquisition.t_a_ps), ("b", acquisition.t_b_ps)):
+            rate_hz = tags.size / acquisition.dwell_s
+            if path == "blanked":
+                if rate_hz > calibration.dark_rate_max_hz:
+                    raise InfraFault(
+                        self.name,
+                        f"detector {detector}",
+                        "dark count rate",
+                        f"{rate_hz:.0f} /s",
+                        f"at most {calibration.dark_rate_max_hz:g} /s",
+                        "look for stray light",
+                    )
+            elif rate_hz < calibration.count_rate_min_hz:
+                raise InfraFault(
+                    self.name,
+                    f"detector {detector}",
+                    f"count rate on {path}",
+                    f"{rate_hz:.0f} /s",
+                    f"at least {calibration.count_rate_min_hz:g} /s",
+                    "check laser, fibres and detector bias",
+                )
+
+    def _check_sync(self, acquisition: Acquisition) -> None:
+        calibration, sync = self.description.calibration, acquisition.sync_ps
+        expected_hz = calibration.rep_rate_hz
+        rate_hz = 0.0
+        if sync.size > 1:
+            pulses = (sync.size - 1) * self.description.instruments.tagger.sync_divider
+            rate_hz = pulses / (float(sync[-1] - sync[0]) * 1e-12)
+        if abs(rate_hz / expected_hz - 1) > calibration.rep_rate_tolerance:
+            raise InfraFault(
+                self.name,
+                "tagger",
+                "repetition rate of the laser sync",
+                f"{rate_hz:.6g} Hz",
+                f"{expected_hz:.6g} Hz within {calibration.rep_rate_tolerance:g}",
+                "check the sync cable and its divider",
+            )
+
+
+@contextmanager
+def opened(name: str, description: config.Rig) -> Iterator[Rig]:
+    """Open a rig and close it when the block ends."""
+    rig = Rig(name, description)
+    with ExitStack() as stack:
+        stack.callback(rig.close)
+        rig.open()
+        yield rig
+
+
+def environment(rig: Rig) -> dict[str, Any]:
+    """Return what identifies the rig in a run record."""
+    description = rig.description
+    return {"rig": rig.name, "kind": description.kind, "tags": dict(description.tags)}

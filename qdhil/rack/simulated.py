@@ -1,0 +1,131 @@
+"""Start the simulator of a simulated rig as a process of its own, then treat it like hardware.
+
+The provider is named by an entry point in the group ``qdhil.sims`` and run as ``python -m MODULE up``;
+nothing of it is imported here.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import queue
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from qdhil.errors import ConfigurationError, InfraFault
+from qdhil.rack.config import Rig
+
+_START_TIMEOUT_S = 180.0
+_STOP_TIMEOUT_S = 5.0
+_HISLIP_PORT = 4880
+
+
+@contextmanager
+def simulator(
+    name: str,
+    rig: Rig,
+    *,
+    rack_file: Path,
+    seed: int | None,
+    log: Path,
+    on_start: Callable[[str], None] = lambda _: None,
+) -> Iterator[None]:
+    """Serve a simulated rig until the block ends; a rig that is served already is left to its server.
+
+    Parameters
+    ----------
+    name, rig
+        The rig and its description.
+    rack_file
+        Handed to the simulator, which reads the same description.
+    seed
+        Seed of the light instead of the rack file's.
+    log
+        Where the simulator's messages go.
+    on_start
+        Called with a line that says which process serves the rig.
+
+    Raises
+    ------
+    InfraFault
+        If the simulator does not come up.
+    """
+    if rig.simulation is None or _is_served(rig):
+        yield
+        return
+    command = [sys.executable, "-m", _module(rig.simulation.provider), "up", "--rack", str(rack_file), "--rig", name]
+    command += ["--until-stdin-closes"] + ([] if seed is None else ["--seed", str(seed)])
+    with log.open("ab") as stderr:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True)
+    try:
+        _await_ready(process, name, log)
+        on_start(f"simulated rig {name}: process {process.pid}, log {log}")
+        yield
+    finally:
+        _stop(process)
+
+
+def _module(provider: str) -> str:
+    for entry in importlib.metadata.entry_points(group="qdhil.sims"):
+        if entry.name == provider:
+            return entry.module
+    raise ConfigurationError(f"simulation.provider = {provider!r}: no such entry point in the group qdhil.sims")
+
+
+def _is_served(rig: Rig) -> bool:
+    """Whether something listens where the controller should be."""
+    parts = rig.instruments.controller.resource.split("::")
+    port = int(parts[2]) if parts[-1] == "SOCKET" else int((parts[2].split(",") + [str(_HISLIP_PORT)])[1])
+    try:
+        with socket.create_connection((parts[1], port), timeout=0.5):
+            return True
+    except OSError:
+        return False
+
+
+def _await_ready(process: subprocess.Popen[str], name: str, log: Path) -> None:
+    lines: queue.Queue[str] = queue.Queue()
+
+    def read() -> None:
+        if process.stdout is not None:
+            for line in process.stdout:
+                lines.put(line)
+        lines.put("")
+
+    threading.Thread(target=read, daemon=True).start()
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while True:
+        try:
+            line = lines.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            line = ""
+        if line.startswith("ready"):
+            return
+        if not line:
+            reason = _last_line(log) or "no message"
+            raise InfraFault(name, "simulator", "start", reason, f"ready within {_START_TIMEOUT_S:g} s", f"see {log}")
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    if process.stdin is not None:
+        try:
+            process.stdin.close()
+        except BrokenPipeError:
+            pass
+    try:
+        process.wait(_STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()

@@ -1,0 +1,97 @@
+"""Recompute a run's verdict from its counts, and refuse it where the record says something else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from qdhil.errors import ConfigurationError, RefusedError
+from qdhil.gate.conclusion import RigOutcome, conclude
+from qdhil.gate.faults import FaultTally
+from qdhil.gate.judge import Comparison, compare
+from qdhil.gate.metrics import Context
+from qdhil.gate.policy import Policy, load_policy
+from qdhil.gate.verdict import Verdict
+from qdhil.record.run_folder import POLICY_NAME, RUN_NAME, VERDICT_NAME, read_blocks
+from qdhil.record.schemas import RunRecord, VerdictRecord, read_record
+
+_DIGITS = 9
+"""Recomputed numbers agree to this many digits; another processor's last bits may differ."""
+
+
+def recheck(folder: Path) -> VerdictRecord:
+    """Return the verdict of a run folder after recomputing every comparison from its blocks.
+
+    Raises
+    ------
+    ConfigurationError
+        If a file is missing or can't be read.
+    RefusedError
+        If policy, blocks and verdict don't belong together.
+    """
+    verdict = read_record(folder / VERDICT_NAME, VerdictRecord)
+    policy = load_policy(folder / POLICY_NAME)
+    if policy.sha256 != verdict.policy_sha256:
+        raise RefusedError(f"{folder / POLICY_NAME} is not the policy that decided (sha256 {verdict.policy_sha256})")
+    outcomes = {rig: RigOutcome() for rig in verdict.rigs}
+    for entry in verdict.comparisons:
+        recorded = _comparison(entry, folder)
+        again = _compare_again(folder, recorded, policy, verdict)
+        if _rounded(again.record()) != _rounded(recorded.record()):
+            raise RefusedError(
+                f"{recorded.definition} on {recorded.rig}: the blocks give {again.summary}; "
+                f"{VERDICT_NAME} says {recorded.summary}"
+            )
+        outcomes[recorded.rig].comparisons[recorded.definition] = again
+    for rig, tally in verdict.faults.items():
+        outcomes[rig].faults = FaultTally.from_record(tally)
+    _check_verdict(policy, outcomes, verdict)
+    return verdict
+
+
+def _comparison(entry: dict[str, Any], folder: Path) -> Comparison:
+    try:
+        return Comparison.from_record(entry)
+    except ValueError as error:
+        raise ConfigurationError(f"{folder / VERDICT_NAME}: {error}") from error
+
+
+def _compare_again(folder: Path, recorded: Comparison, policy: Policy, verdict: VerdictRecord) -> Comparison:
+    if recorded.rig not in verdict.rigs or recorded.definition not in policy.metrics:
+        raise RefusedError(f"{VERDICT_NAME} decides {recorded.definition} on {recorded.rig}, which the run has not")
+    run = read_record(folder / recorded.rig / RUN_NAME, RunRecord)
+    if (run.baseline, run.candidate, run.policy_sha256) != (
+        verdict.baseline,
+        verdict.candidate,
+        verdict.policy_sha256,
+    ):
+        raise RefusedError(f"{folder / recorded.rig / RUN_NAME} names other firmware or another policy")
+    blocks = [block for block in read_blocks(folder / recorded.rig) if block.excluded is None]
+    context = Context(
+        exclude_lags=run.calibration.exclude_lags,
+        dead_time_ps=run.calibration.dead_time_ps,
+        confidence=policy.confidence,
+        dark_rate_hz=verdict.dark_rate_hz.get(recorded.rig),
+    )
+    try:
+        return compare(recorded.definition, blocks, policy, rig=recorded.rig, rigs=len(verdict.rigs), context=context)
+    except ValueError as error:
+        raise RefusedError(f"{recorded.definition} on {recorded.rig} can't be recomputed: {error}") from error
+
+
+def _check_verdict(policy: Policy, outcomes: dict[str, RigOutcome], verdict: VerdictRecord) -> None:
+    """Refuse a verdict that the numbers don't carry; problems of the session can only have made it worse."""
+    from_numbers = conclude(policy, outcomes).verdict
+    carried = verdict.verdict is from_numbers or (
+        verdict.verdict is not Verdict.PASS and from_numbers is not Verdict.BLOCK
+    )
+    if not carried or verdict.exit_code != verdict.verdict.exit_code:
+        raise RefusedError(
+            f"{VERDICT_NAME} says {verdict.verdict} (exit {verdict.exit_code}), its numbers say {from_numbers}"
+        )
+
+
+def _rounded(data: Any) -> Any:
+    """Round every float of plain data; tuples become lists, as JSON has them."""
+    return json.loads(json.dumps(data), parse_float=lambda text: float(f"{float(text):.{_DIGITS}g}"))

@@ -1,0 +1,95 @@
+"""What a recorded file holds, whatever tagger wrote it: time tags by channel, or a delay histogram."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+SYNC = -1
+"""Channel number of the laser sync, where a format keeps it apart from its inputs."""
+
+MARKER_BASE = 1000
+"""External marker n is channel ``MARKER_BASE + n``; no detector has such a number."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Time tags of one acquisition.
+
+    Parameters
+    ----------
+    format
+        Name of the file format, such as ``"picoquant-ptu/hydraharp2-t3"``.
+    channels
+        Sorted int64 times in ps, by channel number as the tagger counts; sync is :data:`SYNC`.
+    duration_s
+        Time from the first to the last record, in s.
+    period_ps
+        Time between two laser pulses as the file tells it, or ``None``.
+    since_sync_ps
+        Time since the laser pulse of each tag, by channel, for formats that keep it (T3 modes), in the
+        order of ``channels``.
+    warnings
+        What a reader should know before trusting the data, one line each.
+    """
+
+    format: str
+    channels: Mapping[int, npt.NDArray[np.int64]]
+    duration_s: float
+    period_ps: float | None = None
+    since_sync_ps: Mapping[int, npt.NDArray[np.int64]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DelayHistogram:
+    """Counts of pairs by delay, in bins of equal width.
+
+    Parameters
+    ----------
+    format
+        Name of the file format.
+    first_ps
+        Delay of the first bin, in ps, as the file's axis says.
+    bin_ps
+        Width of a bin in ps.
+    counts
+        Pairs per bin, int64, shape (bins,).
+    warnings
+        What a reader should know before trusting the data, one line each.
+    """
+
+    format: str
+    first_ps: float
+    bin_ps: float
+    counts: npt.NDArray[np.int64]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def delays_ps(self) -> npt.NDArray[np.float64]:
+        """Delay of each bin in ps, shape (bins,)."""
+        return self.first_ps + self.bin_ps * np.arange(self.counts.size, dtype=np.float64)
+
+
+def sorted_by_channel(
+    times_ps: npt.NDArray[np.int64],
+    channels: npt.NDArray[np.int64],
+    since_sync_ps: npt.NDArray[np.int64] | None = None,
+) -> tuple[dict[int, npt.NDArray[np.int64]], dict[int, npt.NDArray[np.int64]], int]:
+    """Return sorted times by channel, the times since sync alike, and how many tags were out of order."""
+    by_channel: dict[int, npt.NDArray[np.int64]] = {}
+    since: dict[int, npt.NDArray[np.int64]] = {}
+    disordered = 0
+    for channel in np.unique(channels):
+        chosen = channels == channel
+        times = times_ps[chosen]
+        falls = int(np.count_nonzero(np.diff(times) < 0))
+        order = np.argsort(times, kind="stable") if falls else slice(None)
+        disordered += falls
+        by_channel[int(channel)] = times[order]
+        if since_sync_ps is not None:
+            since[int(channel)] = since_sync_ps[chosen][order]
+    return by_channel, since, disordered

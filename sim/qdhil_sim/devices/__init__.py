@@ -1,0 +1,1 @@
+"""The simulated instruments: what their commands do, and the physics behind them."""

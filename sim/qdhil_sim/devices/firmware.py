@@ -1,0 +1,121 @@
+"""Firmware of the simulated controller: what an image holds, and the two slots it lives in.
+
+An image is TOML text: ``[image]`` says what it is, ``[controls]`` what it makes the excitation do, and
+``[behaviour]`` how the controller then answers. Slots follow the rules of a test-boot bootloader: a new
+image is booted once on trial, and the next reset returns to the confirmed image unless the running one
+was confirmed in between.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from qdhil.rack.config import describe
+from qdhil_sim.light.controls import PulseControls
+
+HARDWARE = "psc-2-rev-b"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ImageHead(_Strict):
+    """What an image says of itself."""
+
+    version: str = Field(min_length=1, pattern=r"^[0-9A-Za-z.+-]+$")
+    hardware: tuple[str, ...]
+    fpga_build: str = Field(pattern=r"^[0-9A-Za-z.+-]*$")
+
+
+class Behaviour(_Strict):
+    """How the controller behaves on its interface."""
+
+    mute_probability: float = Field(default=0.0, ge=0, le=1)
+    """Probability that a query gets no answer."""
+
+
+class FirmwareImage(_Strict):
+    """A firmware image that the controller accepts."""
+
+    image: ImageHead
+    controls: PulseControls = PulseControls()
+    behaviour: Behaviour = Behaviour()
+
+
+class ImageRefused(Exception):  # noqa: N818 - the controller's word for it
+    """The bytes are no image for this controller; the message says why in one line."""
+
+
+def parse_image(data: bytes) -> FirmwareImage:
+    """Read an image.
+
+    Raises
+    ------
+    ImageRefused
+        If it is malformed or for other hardware.
+    """
+    try:
+        image = FirmwareImage.model_validate(tomllib.loads(data.decode("utf-8")))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ImageRefused("malformed image") from error
+    except ValidationError as error:
+        raise ImageRefused("malformed image: " + " / ".join(describe(error).split("\n")).strip()) from error
+    if HARDWARE not in image.image.hardware:
+        raise ImageRefused(f"image is for {' '.join(image.image.hardware)} and this is {HARDWARE}")
+    return image
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An image in a slot, with the bytes it came as."""
+
+    data: bytes
+    image: FirmwareImage
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the bytes, in hex."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+@dataclass
+class FirmwareSlots:
+    """Two slots, which of them runs, which is confirmed, and which is booted on trial next."""
+
+    contents: list[Stored | None] = field(default_factory=lambda: [None, None])
+    running: int = 0
+    confirmed: int = 0
+    trial: int | None = None
+
+    @classmethod
+    def holding(cls, data: bytes) -> FirmwareSlots:
+        """Return slots whose slot 0 holds ``data``, running and confirmed."""
+        return cls([Stored(data, parse_image(data)), None])
+
+    @property
+    def inactive(self) -> int:
+        """The slot that does not run."""
+        return 1 - self.running
+
+    @property
+    def image(self) -> FirmwareImage:
+        """The running image."""
+        return self.running_slot.image
+
+    @property
+    def running_slot(self) -> Stored:
+        """The running slot's content."""
+        stored = self.contents[self.running]
+        if stored is None:
+            raise RuntimeError("the running slot is empty")
+        return stored
+
+    def reset(self) -> None:
+        """Boot: the image on trial once if there is one, else the confirmed one."""
+        self.running = self.confirmed if self.trial is None else self.trial
+        self.trial = None

@@ -1,0 +1,1 @@
+"""How instruments are spoken to: SCPI messages over raw SOCKET and HiSLIP."""

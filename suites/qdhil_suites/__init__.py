@@ -1,0 +1,1 @@
+"""The regression suites: ``pytest --pyargs qdhil_suites --rig NAME --candidate VERSION``."""
