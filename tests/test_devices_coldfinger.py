@@ -91,6 +91,8 @@ def test_in_real_time_a_setpoint_step_is_not_there_at_once() -> None:
 def test_heater_off_cools_to_the_base(cryostat: Cryostat) -> None:
     ask(cryostat, "RANGE 1,0")
     assert float(ask(cryostat, "KRDG? A")) == pytest.approx(3.0, abs=2e-3)
+    ask(cryostat, "RANGE 1,2")
+    assert float(ask(cryostat, "KRDG? A")) == pytest.approx(4.0, abs=2e-3)
 
 
 def test_open_loop_output(cryostat: Cryostat) -> None:

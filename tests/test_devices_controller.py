@@ -70,9 +70,7 @@ def test_starts_with_the_baseline_confirmed_running_and_locked() -> None:
 def test_trial_boot_reverts_unless_confirmed() -> None:
     world = make_world()
     upload(world, "1.5.0-good")
-    assert ask(world.controller, "SYST:FIRM:STAT?;SLOT:VERS? 1;HASH? 1") == ";".join(
-        ["IDLE", *known("1.5.0-good")]
-    )
+    assert ask(world.controller, "SYST:FIRM:STAT?;SLOT:VERS? 1;HASH? 1") == ";".join(["IDLE", *known("1.5.0-good")])
     assert identity(world) == known("1.4.0")
     ask(world.controller, "SYST:FIRM:TEST;:SYST:REB")
     assert identity(world) == known("1.5.0-good")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,9 +34,7 @@ def test_blocks_of_any_bytes_survive_any_cutting(payload: bytes, cuts: list[int]
     stream = first + b"\n*IDN?\r\n"
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     splitter = MessageSplitter()
-    got = [
-        m for begin, end in zip(edges, edges[1:], strict=False) for m in splitter.feed(stream[begin:end])
-    ]
+    got = [m for begin, end in itertools.pairwise(edges) for m in splitter.feed(stream[begin:end])]
     assert got == [first, b"*IDN?"]
 
 

@@ -60,9 +60,7 @@ def ask(instrument: Instrument, message: bytes) -> str:
     return b"".join(instrument.respond(message)).decode().removesuffix("\n")
 
 
-@pytest.mark.parametrize(
-    "header", [b"SOUR:WAV?", b"source:wavelength?", b":Sour1:Wavelength:CW?", b"SOURCE1:WAV:CW?"]
-)
+@pytest.mark.parametrize("header", [b"SOUR:WAV?", b"source:wavelength?", b":Sour1:Wavelength:CW?", b"SOURCE1:WAV:CW?"])
 def test_long_and_short_forms_in_any_case(bench: Bench, header: bytes) -> None:
     assert ask(bench, header) == "1:0.0000e+00"
 

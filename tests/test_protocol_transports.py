@@ -34,6 +34,10 @@ class Echo(Instrument):
         super().__init__("QDHIL,ECHO,1,1.0", Clock("turbo"), threading.RLock())
         self.triggers = 0
         self.kept = b""
+        self.booted = True
+
+    def accepts_connections(self) -> bool:
+        return self.booted
 
     @command("KEEP", block)
     def keep(self, data: bytes) -> None:
@@ -185,9 +189,7 @@ def test_hislip_device_clear_ends_an_answer_nobody_reads(echo: Echo) -> None:
         assert client.receive()[3] == b"0\n"
 
 
-def test_hislip_status_trigger_and_unknown_messages(
-    visa: Callable[[str], MessageBasedResource], echo: Echo
-) -> None:
+def test_hislip_status_trigger_and_unknown_messages(visa: Callable[[str], MessageBasedResource], echo: Echo) -> None:
     client = visa(HISLIP)
     assert client.read_stb() == 0
     client.write("*IDN?")
@@ -235,6 +237,13 @@ def test_several_clients_at_once_get_their_own_answers(visa: Callable[[str], Mes
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+@pytest.mark.parametrize("port", [5025, 4880])
+def test_booting_instrument_resets_connections(echo: Echo, port: int) -> None:
+    echo.booted = False
+    with socket.create_connection((HOST, port), timeout=5) as client, pytest.raises(ConnectionError):
+        _exactly(client, 1)
 
 
 def test_stream_takes_any_line_ending_and_empty_lines(echo: Echo) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ import typer
 from qdhil.errors import FormatError
 
 if TYPE_CHECKING:
+    from qdhil.metrics.estimate import Estimate
     from qdhil.metrics.hbt import HbtResult
     from qdhil.tags.recording import DelayHistogram, Recording
 
@@ -21,9 +23,7 @@ EXIT_REFUSED = FormatError.exit_code
 
 
 def analyze(
-    file: Annotated[
-        Path, typer.Argument(help="PicoQuant .ptu, quTAG binary, or histogram text (ps, counts).")
-    ],
+    file: Annotated[Path, typer.Argument(help="PicoQuant .ptu, quTAG binary, or histogram text (ps, counts).")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     window_ps: Annotated[
         int | None,
@@ -87,15 +87,20 @@ def _fill(
     from qdhil.tags.recording import DelayHistogram
 
     recording = open_recording(file)
+    notes: list[str] = []
     report["format"] = recording.format
     if isinstance(recording, DelayHistogram):
         result = _histogram(file, recording, window_ps, confidence)
         estimates = [result.g2]
     else:
-        result = _tags(file, recording, window_ps, channels, confidence)
-        estimates = [result.g2, at_detector(result.counts, confidence=confidence)]
+        pair, result = _tags(file, recording, window_ps, channels, confidence)
+        estimates = [result.g2]
+        if recording.duration_s is not None:
+            estimates.append(at_detector(result.counts, confidence=confidence))
+        lifetimes, notes = _lifetimes(recording, pair, confidence)
+        estimates += lifetimes
     report["estimates"] = [estimate.record() for estimate in estimates]
-    report["warnings"] = [*recording.warnings, *result.warnings]
+    report["warnings"] = [*recording.warnings, *result.warnings, *notes]
 
 
 def _histogram(file: Path, recording: DelayHistogram, window_ps: int | None, confidence: float) -> HbtResult:
@@ -119,7 +124,7 @@ def _tags(
     window_ps: int | None,
     channels: tuple[int, int] | None,
     confidence: float,
-) -> HbtResult:
+) -> tuple[tuple[int, int], HbtResult]:
     from qdhil.metrics.hbt import analyse_tags
 
     found: list[tuple[tuple[int, int], HbtResult]] = []
@@ -129,7 +134,7 @@ def _tags(
             result = analyse_tags(
                 recording.channels[a],
                 recording.channels[b],
-                duration_s=recording.duration_s,
+                duration_s=recording.duration_s or 0.0,
                 period_ps=recording.period_ps,
                 window_ps=window_ps,
                 confidence=confidence,
@@ -139,31 +144,43 @@ def _tags(
         else:
             found.append(((a, b), result))
     if not found:
-        raise FormatError(
-            f"{file}: {reasons[0]}" + (f" (and {len(reasons) - 1} more pairs)" if reasons[1:] else "")
-        )
+        raise FormatError(f"{file}: {reasons[0]}" + (f" (and {len(reasons) - 1} more pairs)" if reasons[1:] else ""))
     if len(found) > 1:
         pairs = ", ".join(f"{a},{b}" for (a, b), _ in found)
-        raise FormatError(
-            f"{file}: several pairs of channels are antibunched ({pairs}): choose with --channels"
-        )
-    return found[0][1]
+        raise FormatError(f"{file}: several pairs of channels are antibunched ({pairs}): choose with --channels")
+    return found[0]
+
+
+def _lifetimes(recording: Recording, channels: tuple[int, int], confidence: float) -> tuple[list[Estimate], list[str]]:
+    """Return the lifetime each detector sees, where the tagger kept the time since sync."""
+    from qdhil.metrics.lifetime import lifetime_tail
+
+    estimates: list[Estimate] = []
+    notes: list[str] = []
+    for channel in channels:
+        if recording.period_ps is None or channel not in recording.since_sync_ps:
+            continue
+        try:
+            estimate = lifetime_tail(
+                recording.since_sync_ps[channel], period_ps=recording.period_ps, confidence=confidence
+            )
+        except ValueError as error:
+            notes.append(f"no lifetime from channel {channel}: {error}")
+        else:
+            estimates.append(replace(estimate, counts={"channel": channel, **estimate.counts}))
+    return estimates, notes
 
 
 def _candidates(file: Path, recording: Recording, channels: tuple[int, int] | None) -> list[tuple[int, int]]:
     from qdhil.tags.recording import MARKER_BASE
 
     filled = sorted(
-        number
-        for number, times in recording.channels.items()
-        if number < MARKER_BASE and times.size >= _FEWEST_TAGS
+        number for number, times in recording.channels.items() if number < MARKER_BASE and times.size >= _FEWEST_TAGS
     )
     if channels is not None:
         missing = [number for number in channels if number not in recording.channels]
         if missing:
-            raise FormatError(
-                f"{file}: no tags of channel {missing[0]}; there are {sorted(recording.channels)}"
-            )
+            raise FormatError(f"{file}: no tags of channel {missing[0]}; there are {sorted(recording.channels)}")
         return [channels]
     if len(filled) < 2:
         raise FormatError(f"{file}: {len(filled)} channels with at least {_FEWEST_TAGS} tags; g2 takes two")

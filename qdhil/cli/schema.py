@@ -22,12 +22,14 @@ def schema(name: Annotated[SchemaName, typer.Argument(help="Which file.")]) -> N
     """Print the JSON schema of rack.toml, policy.toml, a bundle's manifest.json, run.json or verdict.json."""
     import json
 
+    from pydantic import BaseModel
+
     from qdhil.firmware.bundle import Manifest
     from qdhil.gate.policy import Policy
     from qdhil.rack.config import Rack
     from qdhil.record.schemas import RunRecord, VerdictRecord
 
-    models = {
+    models: dict[SchemaName, type[BaseModel]] = {
         SchemaName.RACK: Rack,
         SchemaName.POLICY: Policy,
         SchemaName.MANIFEST: Manifest,

@@ -31,7 +31,7 @@ class Manifest(BaseModel):
     fpga_build: str
     calibration_schema: int
     git_commit: str | None
-    image: Annotated[str, Field(pattern=r"^[^/\\]+$")]
+    image: Annotated[str, Field(pattern=r"^[^/\\\x00]+$")]
     """File name of the image beside the manifest."""
 
 

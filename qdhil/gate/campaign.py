@@ -118,7 +118,7 @@ class Campaign:
         self._on_progress = on_progress
         self._blocks: dict[Configuration, tuple[Block, ...]] = {}
         self._dark_counts: PeakCounts | None = None
-        self._failure: InfraFault | None = None
+        self._failure: Exception | None = None
         self._quads = 0
         self.faults = FaultTally()
 
@@ -128,7 +128,7 @@ class Campaign:
         Raises
         ------
         InfraFault
-            If the rig failed; the same fault again at every later call.
+            If the rig failed. This, or any other error, comes again at every later call.
         """
         if self._failure is not None:
             raise self._failure
@@ -136,8 +136,8 @@ class Campaign:
             missing = [name for name in (*self._wanted, configuration) if name not in self._blocks]
             try:
                 self._acquire(tuple(dict.fromkeys(missing)))
-            except InfraFault as fault:
-                self._failure = fault
+            except Exception as failure:
+                self._failure = failure
                 raise
         return self._blocks[configuration]
 
@@ -155,8 +155,8 @@ class Campaign:
             try:
                 self._bench.stage()
                 self._dark_counts = self._measure(0, 0, "baseline", "blanked", dwell_s).counts
-            except InfraFault as fault:
-                self._failure = fault
+            except Exception as failure:
+                self._failure = failure
                 raise
         counts = self._dark_counts
         return counts.singles_a / counts.dwell_s, counts.singles_b / counts.dwell_s

@@ -43,7 +43,7 @@ class Comparison:
 
     def record(self) -> dict[str, Any]:
         """Return plain data, ready for JSON."""
-        return {**asdict(self), "verdict": str(self.verdict)}
+        return {**asdict(self), "verdict": str(self.verdict), "change": self.change.record()}
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Self:
@@ -55,10 +55,10 @@ class Comparison:
                     "verdict": Verdict(record["verdict"]),
                     "baseline": Estimate(**record["baseline"]),
                     "candidate": Estimate(**record["candidate"]),
-                    "change": Change(**record["change"]),
+                    "change": Change.from_record(record["change"]),
                 }
             )
-        except (TypeError, KeyError) as error:
+        except (AttributeError, TypeError, KeyError) as error:
             raise ValueError(f"not a comparison record: {error}") from error
 
 

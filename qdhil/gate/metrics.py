@@ -7,9 +7,9 @@ Its ratio candidate/baseline has two exact tests, against the margin and against
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
 
 from qdhil.gate.blocks import Block, Configuration, total
 from qdhil.metrics import Estimate, PeakCounts, at_detector, g2_area, noise_ratio, v_co_cross, v_unc
@@ -54,6 +54,16 @@ class Change:
     p_margin: float
     p_tolerated: float
     test: str
+
+    def record(self) -> dict[str, Any]:
+        """Return plain data, ready for JSON, which has no infinity: an open end is the text ``"inf"``."""
+        return {name: "inf" if value == math.inf else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """Restore what :meth:`record` returned; TypeError or AttributeError on anything else."""
+        fields: dict[str, Any] = {name: math.inf if value == "inf" else value for name, value in record.items()}
+        return cls(**fields)
 
 
 @dataclass(frozen=True)
@@ -154,8 +164,13 @@ def _far_error(counts: PeakCounts, exclude_lags: int) -> tuple[float, float]:
     far, side_peaks = counts.far(exclude_lags)
     if far == 0:
         raise ValueError(f"no coincidence in {side_peaks} side peaks: there is nothing to normalise with")
-    clicks_per_pulse = (counts.singles_a + counts.singles_b) / counts.triggers
-    return far, (1 + (side_peaks - 1) * clicks_per_pulse) / far
+    return far, (1 + (side_peaks - 1) * _clicks_per_pulse(counts)) / far
+
+
+def _clicks_per_pulse(counts: PeakCounts) -> float:
+    if counts.triggers <= 0:
+        raise ValueError("no laser pulses: clicks per pulse have no meaning")
+    return (counts.singles_a + counts.singles_b) / counts.triggers
 
 
 def _co_cross_change(blocks: Sequence[Block], margin: float, tolerated: float, context: Context) -> Change:
@@ -193,7 +208,7 @@ def _co_cross_change(blocks: Sequence[Block], margin: float, tolerated: float, c
 def _brightness_change(blocks: Sequence[Block], margin: float, tolerated: float, context: Context) -> Change:
     """Compare clicks per pulse over ABBA quads by Student's t: a source drifts far more than it counts."""
     series = [block for block in blocks if block.configuration == "hbt"]
-    values = [(block.counts.singles_a + block.counts.singles_b) / block.counts.triggers for block in series]
+    values = [_clicks_per_pulse(block.counts) for block in series]
     contrasts = quad_contrasts(values, [block.arm for block in series])
     at_margin = t_comparison(contrasts, null=math.log(margin), confidence=context.confidence)
     at_tolerated = t_comparison(contrasts, null=math.log(tolerated))

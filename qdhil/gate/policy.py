@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import importlib.resources
+import json
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from qdhil.errors import ConfigurationError
 from qdhil.gate.metrics import DEFINITIONS
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class MetricPolicy(_Strict):
@@ -63,6 +65,17 @@ class Window(_Strict):
     """Side peaks are counted up to this lag in pulses, on both sides."""
 
 
+def _mistake(name: str, wanted: MetricPolicy) -> str | None:
+    definition = DEFINITIONS.get(name)
+    if definition is None:
+        return f"no such definition; there are {', '.join(DEFINITIONS)}"
+    if definition.harm == "higher" and not wanted.tolerated_ratio < wanted.margin_ratio:
+        return "higher is worse, so tolerated_ratio must be below margin_ratio"
+    if definition.harm == "lower" and not wanted.tolerated_ratio > wanted.margin_ratio:
+        return "lower is worse, so tolerated_ratio must be above margin_ratio"
+    return None
+
+
 class Policy(_Strict):
     """The whole file."""
 
@@ -78,25 +91,22 @@ class Policy(_Strict):
     window: Window
     metrics: Annotated[dict[str, MetricPolicy], Field(min_length=1)]
 
-    @model_validator(mode="after")
-    def _metrics_known_and_ordered(self) -> Policy:
-        errors = []
-        for name, wanted in self.metrics.items():
-            definition = DEFINITIONS.get(name)
-            if definition is None:
-                errors.append(f"metrics.{name}: no such definition; there are {', '.join(DEFINITIONS)}")
-            elif definition.harm == "higher" and not 0 < wanted.tolerated_ratio < wanted.margin_ratio:
-                errors.append(f"metrics.{name}: higher is worse, so tolerated_ratio must be below margin_ratio")
-            elif definition.harm == "lower" and not wanted.tolerated_ratio > wanted.margin_ratio:
-                errors.append(f"metrics.{name}: lower is worse, so tolerated_ratio must be above margin_ratio")
+    @field_validator("metrics")
+    @classmethod
+    def _metrics_known_and_ordered(cls, metrics: dict[str, MetricPolicy]) -> dict[str, MetricPolicy]:
+        errors: list[InitErrorDetails] = [
+            {"type": PydanticCustomError("metric", "{reason}", {"reason": reason}), "loc": (name,), "input": wanted}
+            for name, wanted in metrics.items()
+            if (reason := _mistake(name, wanted)) is not None
+        ]
         if errors:
-            raise ValueError("; ".join(errors))
-        return self
+            raise ValidationError.from_exception_data("metrics", errors)
+        return metrics
 
     @property
     def sha256(self) -> str:
         """Digest of the policy's content, whatever its layout in the file."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
 def default_policy_file() -> Path:

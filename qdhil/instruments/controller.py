@@ -64,6 +64,7 @@ class PhotonSourceController:
 
     def revert(self) -> None:
         """Control the next reset: boot the confirmed image. Asks nothing, so that it works on a mute controller."""
+        self.session.open(identify=False)
         self.session.write("SYST:FIRM:REV")
 
     def reboot(self) -> None:
@@ -75,7 +76,7 @@ class PhotonSourceController:
             If it does not come back within the boot time-out.
         """
         self.session.write("SYST:REB")
-        self.session.close()
+        self.session.close_when_dropped()
         last: list[InfraFault] = []
 
         def answers() -> bool:

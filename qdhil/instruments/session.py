@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import functools
 from collections.abc import Callable, Iterator
@@ -47,8 +48,13 @@ class Session:
         self._backend = backend
         self._resource: MessageBasedResource | None = None
 
-    def open(self) -> None:
+    def open(self, *, identify: bool = True) -> None:
         """Connect and check the identity; an open session is left as it is.
+
+        Parameters
+        ----------
+        identify
+            Whether ``*IDN?`` is asked; without it a mute instrument can still be told to reset.
 
         Raises
         ------
@@ -67,11 +73,12 @@ class Session:
                 resource.read_termination = self._instrument.terminator.read
                 resource.write_termination = self._instrument.terminator.write
         self._resource = resource
-        try:
-            self._check_identity()
-        except InfraFault:
-            self.close()
-            raise
+        if identify:
+            try:
+                self._check_identity()
+            except InfraFault:
+                self.close()
+                raise
 
     def close(self) -> None:
         """Close the session; an unreachable instrument is no reason to fail."""
@@ -79,10 +86,21 @@ class Session:
         if resource is not None:
             import pyvisa
 
-            try:
+            with contextlib.suppress(pyvisa.Error, OSError):
                 resource.close()
-            except (pyvisa.Error, OSError):
-                return
+
+    def close_when_dropped(self) -> None:
+        """Close once the instrument has dropped the connection, or after the time-out if it never does.
+
+        After a reset this is what tells the old connection from the new: to connect at once could reach
+        the instrument before it has read the command.
+        """
+        import pyvisa
+
+        if self._resource is not None:
+            with contextlib.suppress(pyvisa.Error, OSError, RuntimeError):
+                self._resource.read_raw(1)
+        self.close()
 
     def write(self, command: str) -> None:
         """Send a command that has no answer."""
@@ -173,8 +191,20 @@ class Session:
             yield
         except (pyvisa.Error, OSError, UnicodeDecodeError, RuntimeError) as error:
             self.close()
-            text = " ".join(str(error).split()) or type(error).__name__
-            raise self.fault(quantity, text, band, advice) from error
+            raise self.fault(quantity, _said_plainly(error), band, advice) from error
+
+
+def _said_plainly(error: Exception) -> str:
+    """Return what a VISA status means to the person at the rig."""
+    from pyvisa.constants import StatusCode
+
+    plain = {
+        StatusCode.error_timeout: "no answer",
+        StatusCode.error_resource_not_found: "connection refused",
+        StatusCode.error_connection_lost: "connection lost",
+    }
+    text = plain.get(getattr(error, "error_code", None))
+    return text or " ".join(str(error).split()) or type(error).__name__
 
 
 _REACH = "check power, network and the resource string in the rack file"

@@ -7,6 +7,7 @@ from qdhil.metrics.coincidences import PeakCounts, count_block, excluded_lags
 from qdhil.metrics.correlate import cross_correlate
 from qdhil.metrics.estimate import Estimate
 from qdhil.metrics.indistinguishability import m_tot, v_co_cross, v_unc
+from qdhil.metrics.lifetime import lifetime_tail
 from qdhil.metrics.noise import noise_ratio
 from qdhil.metrics.peaks import count_peaks
 from qdhil.metrics.purity import g2_area
@@ -21,6 +22,7 @@ __all__ = [
     "cross_correlate",
     "excluded_lags",
     "g2_area",
+    "lifetime_tail",
     "m_tot",
     "noise_ratio",
     "sync_period",

@@ -21,7 +21,10 @@ LEVEL = 1e-3
 _RATIO = 0.9
 _NEIGHBOURS = 4
 _LADDER_PS = (1000, 2000, 3000, 4000, 5000, 6000, 8000, 10_000)
-_CAPTURED = 0.95
+_CAPTURED = 0.97
+FEWEST_BINS = 4
+"""A window narrower than this many bins of the histogram depends on where the bins happen to lie."""
+_UNDER_DISPERSED = 1e-6
 
 
 @dataclass(frozen=True)
@@ -48,16 +51,19 @@ class AntibunchedPeak:
 
 
 def default_window_ps(counts: npt.NDArray[np.int64], delays_ps: npt.NDArray[np.float64], comb: Comb) -> int:
-    """Return the smallest round window that holds 95 % of the peaks' counts above the floor between them.
+    """Return the smallest round window that holds 97 % of the peaks' counts above the floor between them.
 
     It depends on all peaks together, hardly on the antibunched one, so that it can't be tuned to it.
     """
     distance = distance_to_peak(delays_ps, comb)
     floor = floor_per_ps(counts, distance, comb)
     whole = float(counts.sum()) - floor * delays_ps.size
+    narrowest_ps = FEWEST_BINS * (delays_ps[1] - delays_ps[0])
     for window_ps in _LADDER_PS:
         if window_ps >= comb.period_ps:
             break
+        if window_ps < narrowest_ps:
+            continue
         within = np.abs(distance) < window_ps / 2
         if float(counts[within].sum()) - floor * np.count_nonzero(within) >= _CAPTURED * whole:
             return window_ps
@@ -77,9 +83,7 @@ def floor_per_ps(counts: npt.NDArray[np.int64], distance_ps: npt.NDArray[np.floa
     return float(counts[gap].mean()) if bool(gap.any()) else 0.0
 
 
-def find_antibunched_peak(
-    counts_by_lag: npt.NDArray[np.int64], *, first_lag: int, comb: Comb
-) -> AntibunchedPeak:
+def find_antibunched_peak(counts_by_lag: npt.NDArray[np.int64], *, first_lag: int, comb: Comb) -> AntibunchedPeak:
     """Return the one lag whose count is low among its neighbours.
 
     Parameters
@@ -98,9 +102,9 @@ def find_antibunched_peak(
     """
     if counts_by_lag.size < 2 * _NEIGHBOURS + 1:
         raise ValueError(f"{counts_by_lag.size} peaks in range are too few to tell an antibunched one")
-    first_guess, _ = _compare(counts_by_lag, None)
-    p_values, expected = _compare(counts_by_lag, int(np.argmin(first_guess)))
-    best = int(np.argmin(p_values))
+    first_guess, around = _compare(counts_by_lag, None)
+    p_values, expected = _compare(counts_by_lag, _lowest(first_guess, counts_by_lag, around))
+    best = _lowest(p_values, counts_by_lag, expected)
     low = np.flatnonzero(p_values <= LEVEL)
 
     def delay(index: int) -> float:
@@ -124,6 +128,39 @@ def find_antibunched_peak(
         expected=float(expected[best]),
         p_value=float(p_values[best]),
     )
+
+
+def check_dispersion(counts_by_lag: npt.NDArray[np.int64], *, without: int) -> None:
+    """Refuse (ValueError) peaks that scatter less than counts can: rates, rounded or smoothed values.
+
+    Neighbours are compared in pairs; the sum of their χ² is below its 10^-6 quantile. Blinking, drift and
+    dead time make peaks scatter more, never less.
+
+    Parameters
+    ----------
+    counts_by_lag
+        Pairs in the window of each peak, shape (lags,).
+    without
+        Index of the antibunched peak.
+    """
+    from scipy.special import chdtr
+
+    peaks = np.delete(counts_by_lag, without).astype(np.float64)
+    left, right = peaks[: peaks.size // 2 * 2].reshape(-1, 2).T
+    usable = left + right >= 20
+    chi2 = float(((left - right)[usable] ** 2 / (left + right)[usable]).sum())
+    pairs = int(np.count_nonzero(usable))
+    if pairs and float(chdtr(pairs, chi2)) < _UNDER_DISPERSED:
+        raise ValueError(
+            f"side peaks scatter less than counts can (χ²/n = {chi2 / pairs:.2g}): rates or smoothed values, not counts"
+        )
+
+
+def _lowest(p_values: npt.NDArray[np.float64], counts: npt.NDArray[np.int64], expected: npt.NDArray[np.float64]) -> int:
+    """Return the lag of smallest p-value; among equals, the one farthest below its neighbours."""
+    shortfall = np.where(expected > 0, counts / np.maximum(expected, 1e-9), np.inf)
+    inner = np.arange(2, counts.size - 2)
+    return int(inner[np.lexsort((shortfall[inner], p_values[inner]))[0]])
 
 
 def _compare(

@@ -30,9 +30,7 @@ def sorted_times(times: npt.ArrayLike, name: str) -> npt.NDArray[np.int64]:
     if array.size == 0:
         return np.empty(0, np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise ValueError(
-            f"{name} must be a one-dimensional array of integer ps, not {array.ndim}-D {array.dtype}"
-        )
+        raise ValueError(f"{name} must be a one-dimensional array of integer ps, not {array.ndim}-D {array.dtype}")
     if array.dtype == np.uint64 and int(array.max()) > _LIMIT_PS:
         raise ValueError(f"{name} reaches beyond 2^62 ps")
     checked: npt.NDArray[np.int64] = np.ascontiguousarray(array, dtype=np.int64)

@@ -33,9 +33,7 @@ class Comb:
     contrast: float
 
 
-def find_comb(
-    counts: npt.NDArray[np.int64], *, first_ps: float, bin_ps: float, period_ps: float | None = None
-) -> Comb:
+def find_comb(counts: npt.NDArray[np.int64], *, first_ps: float, bin_ps: float, period_ps: float | None = None) -> Comb:
     """Find the comb in a histogram by its strongest spectral line, or by a known period.
 
     Parameters
@@ -67,9 +65,7 @@ def find_comb(
     line = complex(np.sum(weights * np.exp(2j * np.pi * delays / found_ps)))
     contrast = abs(line) / float(weights.sum())
     if contrast < _LEAST_CONTRAST:
-        raise ValueError(
-            f"no pulse comb: the strongest line, at {found_ps:.0f} ps, has a contrast of {contrast:.3f}"
-        )
+        raise ValueError(f"no pulse comb: the strongest line, at {found_ps:.0f} ps, has a contrast of {contrast:.3f}")
     phase_ps = float(np.angle(line)) / (2 * np.pi) * found_ps
     return Comb(found_ps, phase_ps % found_ps, contrast)
 
@@ -84,9 +80,7 @@ def _fundamental(counts: npt.NDArray[np.int64], window: npt.NDArray[np.float64],
     strongest = lowest + int(np.argmax(spectrum[lowest:]))
     power = float(spectrum[strongest])
     if power < _LEAST_POWER:
-        raise ValueError(
-            f"no pulse comb: no line of the histogram stands out of its noise (power {power:.1f})"
-        )
+        raise ValueError(f"no pulse comb: no line of the histogram stands out of its noise (power {power:.1f})")
     # with needles, a harmonic may be as strong as the fundamental
     for divisor in range(6, 1, -1):
         near = round(strongest / divisor)
@@ -98,9 +92,7 @@ def _fundamental(counts: npt.NDArray[np.int64], window: npt.NDArray[np.float64],
     return float(frequencies[strongest])
 
 
-def _refine(
-    weights: npt.NDArray[np.float64], delays: npt.NDArray[np.float64], frequency: float, width: float
-) -> float:
+def _refine(weights: npt.NDArray[np.float64], delays: npt.NDArray[np.float64], frequency: float, width: float) -> float:
     """Sharpen the frequency on the sum of the first harmonics, in ever finer steps."""
     filled = weights > 0
     heights, at = weights[filled], delays[filled] - float(delays.mean())
@@ -119,7 +111,5 @@ def _refine(
 def _agree(found_ps: float, known_ps: float) -> float:
     divider = round(known_ps / found_ps)
     if divider < 1 or abs(known_ps / divider - found_ps) > 1e-3 * found_ps:
-        raise ValueError(
-            f"the sync says a period of {known_ps:.1f} ps, the coincidences say {found_ps:.1f} ps"
-        )
+        raise ValueError(f"the sync says a period of {known_ps:.1f} ps, the coincidences say {found_ps:.1f} ps")
     return known_ps / divider

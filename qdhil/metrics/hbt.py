@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qdhil.metrics.antibunching import (
+    FEWEST_BINS,
     AntibunchedPeak,
+    check_dispersion,
     default_window_ps,
     distance_to_peak,
     find_antibunched_peak,
@@ -27,6 +29,7 @@ from qdhil.metrics.peaks import count_peaks
 from qdhil.metrics.purity import g2_area
 
 MAX_LAG = 20
+_SHORTEST_PERIOD_PS = 80.0
 _FEWEST_LAGS = 4
 _SPAN_PS, _BIN_PS = 500_000, 20
 _LONG_SPAN_PS, _LONG_BIN_PS = 10_000_000, 200
@@ -105,7 +108,7 @@ def analyse_histogram(
     first_ps, bin_ps
         Delay of the first bin, and width of a bin, in ps.
     window_ps
-        Full width of the window of a peak; by default the smallest round one that holds 95 % of a peak.
+        Full width of the window of a peak; by default the smallest round one that holds 97 % of a peak.
     confidence
         Nominal coverage of the interval.
 
@@ -156,15 +159,11 @@ def analyse_tags(
             raise
         histogram = _correlation(t_a, t_b, _LONG_SPAN_PS, _LONG_BIN_PS)
         comb, window, peak, lags = _locate(histogram, period_ps, window_ps)
-    pairs = count_peaks(
-        t_a, t_b, period_ps=comb.period_ps, delay_ps=peak.delay_ps, window_ps=window, max_lag=lags
-    )
+    pairs = count_peaks(t_a, t_b, period_ps=comb.period_ps, delay_ps=peak.delay_ps, window_ps=window, max_lag=lags)
     return _result(histogram, comb, peak, window, pairs, (t_a.size, t_b.size, duration_s), confidence)
 
 
-def _correlation(
-    t_a: npt.NDArray[np.int64], t_b: npt.NDArray[np.int64], span_ps: int, bin_ps: int
-) -> _Histogram:
+def _correlation(t_a: npt.NDArray[np.int64], t_b: npt.NDArray[np.int64], span_ps: int, bin_ps: int) -> _Histogram:
     counts = cross_correlate(t_a, t_b, window_ps=span_ps, bin_ps=bin_ps)
     # a bin holds the whole delays from its edge on: its mean delay is half a bin less half a ps further
     return _Histogram(counts, -span_ps + (bin_ps - 1) / 2, bin_ps)
@@ -174,23 +173,22 @@ def _locate(
     histogram: _Histogram, period_ps: float | None, window_ps: int | None
 ) -> tuple[Comb, int, AntibunchedPeak, int]:
     """Return comb, window, antibunched peak, and how many lags either side can be counted."""
-    comb = find_comb(
-        histogram.counts, first_ps=histogram.first_ps, bin_ps=histogram.bin_ps, period_ps=period_ps
-    )
+    comb = find_comb(histogram.counts, first_ps=histogram.first_ps, bin_ps=histogram.bin_ps, period_ps=period_ps)
+    if comb.period_ps < _SHORTEST_PERIOD_PS:
+        raise ValueError(f"a period of {comb.period_ps:.3g} ps can't be a laser's: is the axis in ps?")
     window = window_ps or default_window_ps(histogram.counts, histogram.delays_ps, comb)
-    if not 4 * histogram.bin_ps <= window <= comb.period_ps:
+    if not FEWEST_BINS * histogram.bin_ps <= window <= comb.period_ps:
         raise ValueError(
-            f"a window of {window} ps must hold at least 4 bins of {histogram.bin_ps:g} ps, "
+            f"a window of {window} ps must hold at least {FEWEST_BINS} bins of {histogram.bin_ps:g} ps, "
             f"and not exceed the period of {comb.period_ps:.1f} ps"
         )
     first, last = histogram.lags(comb, window)
     by_lag = histogram.by_lag(comb, window, first, last)
     peak = find_antibunched_peak(by_lag, first_lag=first, comb=comb)
+    check_dispersion(by_lag, without=peak.lag - first)
     lags = min(MAX_LAG, peak.lag - first, last - peak.lag)
     if lags < _FEWEST_LAGS:
-        raise ValueError(
-            f"only {lags} side peaks on one side of the antibunched one: too few to normalise with"
-        )
+        raise ValueError(f"only {lags} side peaks on one side of the antibunched one: too few to normalise with")
     return comb, window, peak, lags
 
 
@@ -219,9 +217,7 @@ def _result(
     warnings = [*_envelope(counts), *_captured(histogram, distance, comb, window_ps)]
     floor = floor_per_ps(histogram.counts, distance, comb) / histogram.bin_ps
     if _overlap(histogram, distance, comb, floor * histogram.bin_ps, window_ps):
-        warnings.append(
-            "neighbouring peaks overlap: part of the central counts is theirs, and no floor is known"
-        )
+        warnings.append("neighbouring peaks overlap: part of the central counts is theirs, and no floor is known")
     else:
         g2 = _without_floor(g2, floor * window_ps)
     if g2.high >= 0.5:
@@ -253,17 +249,13 @@ def _overlap(
     return tails > _OVERLAP * floor_per_bin
 
 
-def _captured(
-    histogram: _Histogram, distance: npt.NDArray[np.float64], comb: Comb, window_ps: int
-) -> list[str]:
+def _captured(histogram: _Histogram, distance: npt.NDArray[np.float64], comb: Comb, window_ps: int) -> list[str]:
     floor = floor_per_ps(histogram.counts, distance, comb)
     within = np.abs(distance) < window_ps / 2
     whole = float(histogram.counts.sum()) - floor * distance.size
     part = float(histogram.counts[within].sum()) - floor * np.count_nonzero(within)
     if whole > 0 and part < 0.9 * whole:
-        return [
-            f"the window of {window_ps} ps holds {part / whole:.0%} of a peak: photons outside are not judged"
-        ]
+        return [f"the window of {window_ps} ps holds {part / whole:.0%} of a peak: photons outside are not judged"]
     return []
 
 

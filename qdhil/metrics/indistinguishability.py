@@ -101,12 +101,8 @@ def v_co_cross(
     r_par, _, _, par = central_to_far(parallel, exclude_lags=exclude_lags, confidence=confidence)
     r_perp, _, _, perp = central_to_far(orthogonal, exclude_lags=exclude_lags, confidence=confidence)
     if orthogonal.central == 0:
-        raise ValueError(
-            "no central coincidence with orthogonal polarisation: there is nothing to compare with"
-        )
-    ratio = ratio_interval(
-        (par["central"], par["side"]), (perp["central"], perp["side"]), confidence=confidence
-    )
+        raise ValueError("no central coincidence with orthogonal polarisation: there is nothing to compare with")
+    ratio = ratio_interval((par["central"], par["side"]), (perp["central"], perp["side"]), confidence=confidence)
     corrected, correction = None, None
     if noise_ratio is not None:
         clean = without_noise(r_perp, noise_ratio)
@@ -181,9 +177,7 @@ def m_tot(
 
 def _check_excluded(exclude_lags: int) -> None:
     if exclude_lags < 1:
-        raise ValueError(
-            f"exclude_lags must be at least 1: peaks next to the centre interfere, not {exclude_lags}"
-        )
+        raise ValueError(f"exclude_lags must be at least 1: peaks next to the centre interfere, not {exclude_lags}")
 
 
 def _check_same(parallel: PeakCounts, orthogonal: PeakCounts) -> None:

@@ -15,9 +15,7 @@ NoiseRatio = float | tuple[float, float]
 """Noise over signal clicks within the window: one number, or one for each detector (a, b)."""
 
 
-def noise_ratio(
-    *, dark_rate_hz: float, singles: int, triggers: int, dwell_s: float, window_ps: float
-) -> float:
+def noise_ratio(*, dark_rate_hz: float, singles: int, triggers: int, dwell_s: float, window_ps: float) -> float:
     """Return x = d·w/p of one detector, with p its signal clicks per pulse.
 
     Parameters
@@ -42,9 +40,7 @@ def noise_ratio(
         raise ValueError(f"dark_rate_hz must not be negative, not {dark_rate_hz}")
     signal = singles - dark_rate_hz * dwell_s
     if signal <= 0 or triggers <= 0:
-        raise ValueError(
-            f"{singles} clicks in {dwell_s} s are no more than {dark_rate_hz} dark counts a second"
-        )
+        raise ValueError(f"{singles} clicks in {dwell_s} s are no more than {dark_rate_hz} dark counts a second")
     return dark_rate_hz * window_ps * 1e-12 * triggers / signal
 
 

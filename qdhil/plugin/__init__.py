@@ -7,12 +7,16 @@ process ends with the verdict's exit code.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from qdhil.plugin.settings import Settings
+
+_USAGE_EXIT_CODE = 64
 
 SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 
@@ -49,6 +53,19 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     from qdhil.plugin import newhooks
 
     pluginmanager.add_hookspecs(newhooks)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
+    """With ``--rig``, end a usage error with 64, which pytest alone would end with 4."""
+    try:
+        return (yield)
+    except pytest.UsageError as error:
+        if not config.getoption("rig"):
+            raise
+        for line in error.args:
+            sys.stderr.write(f"ERROR: {line}\n")
+        return _USAGE_EXIT_CODE
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -75,14 +75,17 @@ class Payloads:
         """Attach the payload; replace the traceback of a qdhil error by its message."""
         report = yield
         reports_decision = report.when == "call" or (report.when == "setup" and report.failed)
-        payload: dict[str, Any] = dict(item.stash.get(PAYLOAD, {})) if reports_decision else {}
+        payload: dict[str, Any] = {}
+        carried = item.stash.get(PAYLOAD, None)
+        if reports_decision and carried is not None:
+            payload.update(carried)
         error = call.excinfo.value if call.excinfo is not None else None
         if isinstance(error, QdhilError):
             payload["problem"] = [str(_verdict_of(error)), str(error)]
             if isinstance(error, InfraFault):
                 payload["fault"] = error.record()
             report.longrepr = f"{_verdict_of(error)}: {error}"
-        elif report.failed and not (isinstance(error, AssertionError) and "comparison" in payload):
+        elif report.failed and not (isinstance(error, AssertionError) and _explains_itself(payload)):
             payload["problem"] = [
                 str(Verdict.INCONCLUSIVE if isinstance(error, AssertionError) else Verdict.INFRA),
                 f"{item.nodeid} ({report.when}): {type(error).__name__}: {' '.join(str(error).split())}",
@@ -91,8 +94,13 @@ class Payloads:
             report.longrepr = str(payload["summary"])
         rig = getattr(item, "callspec", None) and item.callspec.params.get("rig")  # type: ignore[attr-defined]
         if payload:
-            report.qdhil = {**payload, "rig": rig}
+            report.qdhil = {**payload, "rig": rig}  # type: ignore[attr-defined]
         return report
+
+
+def _explains_itself(payload: dict[str, Any]) -> bool:
+    """Whether a failed assertion is told by the test's own comparison; after a PASS it is a finding of its own."""
+    return payload.get("comparison", {}).get("verdict") not in (None, str(Verdict.PASS))
 
 
 def _verdict_of(error: QdhilError) -> Verdict:
@@ -132,7 +140,7 @@ class Gate:
             self._outcomes.problem(Verdict.INFRA, f"{report.nodeid}: {_first_line(report)}")
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """A file that can't be collected is a tool's failure."""
+        """Take note of a file that can't be collected: a tool's failure."""
         if report.failed:
             self._outcomes.problem(Verdict.INFRA, f"collecting {report.nodeid}: {_first_line(report)}")
 
@@ -166,13 +174,6 @@ class Gate:
         if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             self._outcomes.problem(Verdict.INCONCLUSIVE, "no test was collected")
         session.exitstatus = self._outcomes.conclude().exit_code
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, Any, Any]:
-        """End a usage error with 64, which pytest alone would end with 4."""
-        del config
-        status = yield
-        return ConfigurationError.exit_code if status == pytest.ExitCode.USAGE_ERROR else status
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the verdict table."""

@@ -82,6 +82,8 @@ def resolve(config: pytest.Config) -> Settings:
     order_seed = shared.get("order_seed", seed if seed is not None else secrets.randbits(32))
     if "run_folder" in shared:
         run_folder = Path(shared["run_folder"])
+    elif config.getoption("collectonly"):
+        run_folder = Path(config.getoption("runs"))
     else:
         candidate = next(iter(bundles.values()))[1]
         run_folder = create_run_folder(Path(config.getoption("runs")), candidate.version).resolve()
@@ -105,7 +107,7 @@ def _file(config: pytest.Config, name: str, default: Path) -> Path:
     option = config.getoption(name)
     if option:
         return Path(option)
-    ini = config.getini(name)
+    ini: str = config.getini(name)
     if ini:
         return (config.inipath.parent if config.inipath else config.rootpath) / ini
     return default

@@ -24,7 +24,7 @@ Path4 = Literal["hbt", "hom_parallel", "hom_orthogonal", "blanked"]
 
 
 def _resource(text: str) -> str:
-    if not (_INSTR.match(text) or _STREAM.match(text)):
+    if not (_INSTR.fullmatch(text) or _STREAM.fullmatch(text)):
         raise ValueError(
             "not a canonical VISA resource such as 'TCPIP0::10.4.1.11::7777::SOCKET' "
             "or 'TCPIP0::10.4.1.11::hislip0::INSTR'"
@@ -36,7 +36,7 @@ Resource = Annotated[str, AfterValidator(_resource)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Terminator(_Strict):
@@ -58,7 +58,7 @@ class Instrument(_Strict):
 
     @model_validator(mode="after")
     def _stream_needs_terminator(self) -> Instrument:
-        if _STREAM.match(self.resource) and self.terminator is None:
+        if _STREAM.fullmatch(self.resource) and self.terminator is None:
             raise ValueError(f"{self.resource} is a stream: terminator = {{ read = ..., write = ... }} is needed")
         return self
 

@@ -12,7 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -35,15 +35,19 @@ def lease(
     lock_dir
         Folder of the lock files, the same for every user of the host.
     wait_s
-        How long a busy rig is waited for; 0 refuses at once.
+        How long a busy rig is waited for; 0 refuses at once, ``inf`` waits for ever.
     on_wait
         Called once with the holder's description when the rig is busy.
 
     Raises
     ------
+    ConfigurationError
+        If ``wait_s`` is negative, or the lock folder can't be used.
     InfraFault
         If the rig is still busy after ``wait_s``; the message names its holder.
     """
+    if not wait_s >= 0:  # filelock takes a negative time for "for ever"
+        raise ConfigurationError(f"--rig-wait {wait_s:g}: seconds must not be negative")
     lock = FileLock(_lock_file(rig, lock_dir), thread_local=False)
     note = lock_dir / f"{rig}.holder.json"
     try:
@@ -62,10 +66,12 @@ def lease(
                 "wait longer with --rig-wait SECONDS or choose another rig",
             ) from error
     try:
-        note.write_text(json.dumps(_whoami()))
+        with suppress(OSError):  # another user's leftover note can't be replaced; the lock is what counts
+            note.write_text(json.dumps(_whoami()))
         yield
     finally:
-        note.unlink(missing_ok=True)
+        with suppress(OSError):
+            note.unlink(missing_ok=True)
         lock.release()
 
 
@@ -74,7 +80,7 @@ def holder(rig: str, lock_dir: Path) -> str:
     try:
         note = json.loads((lock_dir / f"{rig}.holder.json").read_text())
         return f"{note['who']}, process {note['process']}, since {note['since']}"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "a process that left no note"
 
 
@@ -96,7 +102,8 @@ def _lock_file(rig: str, lock_dir: Path) -> Path:
             lock_dir.chmod(0o1777)
         file = lock_dir / f"{rig}.lock"
         if not file.exists():
-            file.touch(mode=0o666)
+            file.touch()
+            file.chmod(0o666)  # for every user of the host, whatever the umask
     except OSError as error:
         raise ConfigurationError(f"lock folder {lock_dir}: {error.strerror}; set lock_dir in the rack file") from error
     return file

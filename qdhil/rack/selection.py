@@ -52,7 +52,10 @@ def bundle_folder(rig: Rig, rack_file: Path) -> Path:
     where = rig.firmware.bundles
     if where.startswith("pkg:"):
         package, _, inner = where.removeprefix("pkg:").partition("/")
-        spec = importlib.util.find_spec(package)
+        try:
+            spec = importlib.util.find_spec(package)
+        except (ImportError, ValueError):  # a parent that is missing, or no name at all
+            spec = None
         if spec is None or not spec.submodule_search_locations:
             raise ConfigurationError(f"firmware.bundles = {where!r}: package {package} is not installed")
         folder = Path(spec.submodule_search_locations[0]) / inner

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from qdhil.errors import ConfigurationError, InfraFault
@@ -80,7 +80,7 @@ def _module(provider: str) -> str:
 def _is_served(rig: Rig) -> bool:
     """Whether something listens where the controller should be."""
     parts = rig.instruments.controller.resource.split("::")
-    port = int(parts[2]) if parts[-1] == "SOCKET" else int((parts[2].split(",") + [str(_HISLIP_PORT)])[1])
+    port = int(parts[2]) if parts[-1] == "SOCKET" else int([*parts[2].split(","), str(_HISLIP_PORT)][1])
     try:
         with socket.create_connection((parts[1], port), timeout=0.5):
             return True
@@ -118,10 +118,8 @@ def _last_line(log: Path) -> str:
 
 def _stop(process: subprocess.Popen[str]) -> None:
     if process.stdin is not None:
-        try:
+        with suppress(BrokenPipeError):
             process.stdin.close()
-        except BrokenPipeError:
-            pass
     try:
         process.wait(_STOP_TIMEOUT_S)
     except subprocess.TimeoutExpired:

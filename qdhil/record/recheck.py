@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from qdhil.errors import ConfigurationError, RefusedError
+from qdhil.gate.blocks import ARMS
 from qdhil.gate.conclusion import RigOutcome, conclude
 from qdhil.gate.faults import FaultTally
 from qdhil.gate.judge import Comparison, compare
 from qdhil.gate.metrics import Context
 from qdhil.gate.policy import Policy, load_policy
-from qdhil.gate.verdict import Verdict
-from qdhil.record.run_folder import POLICY_NAME, RUN_NAME, VERDICT_NAME, read_blocks
+from qdhil.gate.verdict import Verdict, combine
+from qdhil.record.run_folder import BLOCKS_NAME, POLICY_NAME, RUN_NAME, VERDICT_NAME, read_blocks, read_visits
 from qdhil.record.schemas import RunRecord, VerdictRecord, read_record
 
 _DIGITS = 9
@@ -34,6 +35,12 @@ def recheck(folder: Path) -> VerdictRecord:
     policy = load_policy(folder / POLICY_NAME)
     if policy.sha256 != verdict.policy_sha256:
         raise RefusedError(f"{folder / POLICY_NAME} is not the policy that decided (sha256 {verdict.policy_sha256})")
+    if (verdict.policy, verdict.miss_rate, verdict.false_block_rate) != (
+        policy.name,
+        policy.miss_rate,
+        policy.false_block_rate,
+    ):
+        raise RefusedError(f"{VERDICT_NAME} states a name or error rates that its policy has not")
     outcomes = {rig: RigOutcome() for rig in verdict.rigs}
     for entry in verdict.comparisons:
         recorded = _comparison(entry, folder)
@@ -44,8 +51,8 @@ def recheck(folder: Path) -> VerdictRecord:
                 f"{VERDICT_NAME} says {recorded.summary}"
             )
         outcomes[recorded.rig].comparisons[recorded.definition] = again
-    for rig, tally in verdict.faults.items():
-        outcomes[rig].faults = FaultTally.from_record(tally)
+    for rig, outcome in outcomes.items():
+        outcome.faults = _tally(folder, rig, verdict)
     _check_verdict(policy, outcomes, verdict)
     return verdict
 
@@ -61,12 +68,13 @@ def _compare_again(folder: Path, recorded: Comparison, policy: Policy, verdict: 
     if recorded.rig not in verdict.rigs or recorded.definition not in policy.metrics:
         raise RefusedError(f"{VERDICT_NAME} decides {recorded.definition} on {recorded.rig}, which the run has not")
     run = read_record(folder / recorded.rig / RUN_NAME, RunRecord)
-    if (run.baseline, run.candidate, run.policy_sha256) != (
+    if (run.rig, run.baseline, run.candidate, run.policy_sha256) != (
+        recorded.rig,
         verdict.baseline,
         verdict.candidate,
         verdict.policy_sha256,
     ):
-        raise RefusedError(f"{folder / recorded.rig / RUN_NAME} names other firmware or another policy")
+        raise RefusedError(f"{folder / recorded.rig / RUN_NAME} names another rig, other firmware or another policy")
     blocks = [block for block in read_blocks(folder / recorded.rig) if block.excluded is None]
     context = Context(
         exclude_lags=run.calibration.exclude_lags,
@@ -80,11 +88,29 @@ def _compare_again(folder: Path, recorded: Comparison, policy: Policy, verdict: 
         raise RefusedError(f"{recorded.definition} on {recorded.rig} can't be recomputed: {error}") from error
 
 
+def _tally(folder: Path, rig: str, verdict: VerdictRecord) -> FaultTally | None:
+    """Return a rig's recorded faults; a PASS must have exactly those of the journal, each one survived."""
+    if rig not in verdict.faults:
+        tally = None
+    else:
+        try:
+            tally = FaultTally.from_record(verdict.faults[rig])
+        except ValueError as error:
+            raise ConfigurationError(f"{folder / VERDICT_NAME}: {error}") from error
+    if verdict.verdict is Verdict.PASS:
+        measured, faults = read_visits(folder / rig)
+        if tally is None or not all(
+            tally.faults[arm] == faults[arm] and 0 <= tally.visits[arm] - measured[arm] <= faults[arm] for arm in ARMS
+        ):
+            raise RefusedError(f"faults and visits on {rig}: {VERDICT_NAME} and {BLOCKS_NAME} disagree")
+    return tally
+
+
 def _check_verdict(policy: Policy, outcomes: dict[str, RigOutcome], verdict: VerdictRecord) -> None:
     """Refuse a verdict that the numbers don't carry; problems of the session can only have made it worse."""
     from_numbers = conclude(policy, outcomes).verdict
     carried = verdict.verdict is from_numbers or (
-        verdict.verdict is not Verdict.PASS and from_numbers is not Verdict.BLOCK
+        verdict.verdict is combine([verdict.verdict, from_numbers]) and verdict.verdict is not Verdict.BLOCK
     )
     if not carried or verdict.exit_code != verdict.verdict.exit_code:
         raise RefusedError(

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -125,12 +126,35 @@ def read_blocks(folder: Path) -> list[Block]:
                 blocks = [_excluded(block, record["quad"], record["reason"]) for block in blocks]
             elif kind == "complete":
                 complete.add(record["quad"])
-        except (ValueError, KeyError) as error:
+            elif kind != "fault":
+                raise ValueError(f"a line of the unknown kind {kind!r}")
+        except (ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(f"block journal {folder / BLOCKS_NAME}: {error}") from error
     return [
         block if block.quad in complete else _excluded(block, block.quad, "its quad was not completed")
         for block in blocks
     ]
+
+
+def read_visits(folder: Path) -> tuple[Counter[str], Counter[str]]:
+    """Return, by arm, how many visits measured a block at least, and how many a fault ended.
+
+    A visit that a fault ended may be among both: whether it had measured something is not told apart.
+
+    Raises
+    ------
+    ConfigurationError
+        If the journal is missing or damaged.
+    """
+    faults: Counter[str] = Counter()
+    measured: set[tuple[int, str, str, str]] = set()
+    for record in _lines(folder / BLOCKS_NAME):
+        arm = str(record.get("arm"))
+        if record.get("kind") == "fault":
+            faults[arm] += 1
+        elif record.get("kind") == "block" and record.get("configuration") != "blanked":
+            measured.add((faults.total(), str(record.get("quad")), str(record.get("position")), arm))
+    return Counter(visit[-1] for visit in measured), faults
 
 
 def _excluded(block: Block, quad: int, reason: str) -> Block:
@@ -144,8 +168,13 @@ def _lines(file: Path) -> Iterator[dict[str, Any]]:
         lines = file.read_text(encoding="utf-8").split("\n")
     except OSError as error:
         raise ConfigurationError(f"block journal {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"block journal {file}: not UTF-8: {error}") from error
     for number, line in enumerate(lines[:-1], start=1):
         try:
-            yield json.loads(line)
+            record = json.loads(line)
         except ValueError as error:
             raise ConfigurationError(f"block journal {file}, line {number}: not JSON: {error}") from error
+        if not isinstance(record, dict):
+            raise ConfigurationError(f"block journal {file}, line {number}: not a JSON object")
+        yield record

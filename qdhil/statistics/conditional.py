@@ -112,9 +112,7 @@ def _tails(margins: _Margins, seen: int, ratio: float) -> tuple[float, float]:
     return min(greater, 1.0), min(less, 1.0)
 
 
-def ratio_p_values(
-    candidate: CentralSide, baseline: CentralSide, *, null_ratio: float = 1.0
-) -> tuple[float, float]:
+def ratio_p_values(candidate: CentralSide, baseline: CentralSide, *, null_ratio: float = 1.0) -> tuple[float, float]:
     """Return (p_greater, p_less) against the ratio candidate/baseline being ``null_ratio``.
 
     ``p_greater`` = P(as many centrals of the candidate or more), small where the ratio is above the null;
@@ -138,9 +136,7 @@ def ratio_p_values(
     return _tails(margins, candidate[0], null_ratio)
 
 
-def ratio_interval(
-    candidate: CentralSide, baseline: CentralSide, *, confidence: float = 0.95
-) -> RatioComparison:
+def ratio_interval(candidate: CentralSide, baseline: CentralSide, *, confidence: float = 0.95) -> RatioComparison:
     """Return the ratio candidate/baseline with its exact interval, by inverting :func:`ratio_p_values`.
 
     Raises

@@ -74,17 +74,13 @@ def quad_contrasts(values: Sequence[float], arms: Sequence[str]) -> npt.NDArray[
     for first in range(0, len(arms), 4):
         order = tuple(arms[first : first + 4])
         if order not in _ORDERS:
-            raise ValueError(
-                f"blocks {first} to {first + 3} are {', '.join(order)}, not an ABBA or BAAB quad"
-            )
+            raise ValueError(f"blocks {first} to {first + 3} are {', '.join(order)}, not an ABBA or BAAB quad")
     signs = np.where(np.asarray(arms) == CANDIDATE, 0.5, -0.5)
     contrasts: npt.NDArray[np.float64] = (signs * np.log(series)).reshape(-1, 4).sum(axis=1)
     return contrasts
 
 
-def t_comparison(
-    contrasts: npt.ArrayLike, *, null: float = 0.0, confidence: float = 0.95
-) -> PairedComparison:
+def t_comparison(contrasts: npt.ArrayLike, *, null: float = 0.0, confidence: float = 0.95) -> PairedComparison:
     """Compare the mean of the contrasts with ``null`` by Student's one-sample t.
 
     Raises

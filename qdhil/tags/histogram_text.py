@@ -21,6 +21,7 @@ _UNIT = re.compile(r"[\(\[/_,]\s*(fs|ps|ns|us|µs|ms|s)\s*[\)\]]?(?:$|[\s,;\t])"
 _COMMENTS = ("#", "%", "//", "!", "'", '"')
 _CLIPPED = frozenset((1 << bits) - 1 for bits in (8, 12, 14, 15, 16, 24, 31, 32))
 _EXACT = float(1 << 53)
+_HIGH, _TIES = 500, 5
 
 
 def read_histogram_text(data: bytes) -> DelayHistogram:
@@ -126,12 +127,10 @@ def _check_axis(axis: npt.NDArray[np.float64]) -> float:
 
 def _check_counts(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     if bool(np.any(values < 0)):
-        raise FormatError(
-            f"negative counts, {int(np.count_nonzero(values < 0))} of them: background subtracted?"
-        )
+        raise FormatError(f"negative counts, {int(np.count_nonzero(values < 0))} of them: background subtracted?")
     if bool(np.any(values != np.rint(values))):
         raise FormatError("fractional counts: rates or normalised values, from which no interval follows")
-    if float(values.max()) >= _EXACT:
+    if float(values.sum()) >= _EXACT:
         raise FormatError("counts beyond 2^53")
     counts: npt.NDArray[np.int64] = values.astype(np.int64)
     filled = counts[counts > 0]
@@ -144,4 +143,7 @@ def _check_counts(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     full = int(np.count_nonzero(counts == top))
     if top in _CLIPPED and (full > 1 or top >= 65_535):
         raise FormatError(f"{full} bins are clipped at {top}, the counter's largest value")
+    # at such heights Poisson counts hardly ever share their largest value
+    if top >= _HIGH and full >= _TIES:
+        raise FormatError(f"{full} bins share the largest count, {top}: they are clipped")
     return counts

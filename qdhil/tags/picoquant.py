@@ -19,6 +19,7 @@ _END = "Header_End"
 _FLOATS = (0x20000008, 0x21000008)
 _BLOCKS = (0x2001FFFF, 0x4001FFFF, 0x4002FFFF, 0xFFFFFFFF)
 _SCALARS = (0xFFFF0008, 0x00000008, 0x10000008, 0x11000008, 0x12000008)
+_LATEST_PS = float(1 << 62)
 _LATE = 0.01
 """More than this fraction of T3 tags later than a period after their sync: the header's period is wrong."""
 
@@ -85,6 +86,8 @@ def read_ptu(data: bytes) -> Recording:
     period_ps = None
     unit_ps = _required(header, "MeasDesc_GlobalResolution", float) * 1e12
     since_ps: npt.NDArray[np.int64] | None = None
+    if float(events.counter.max()) * unit_ps > _LATEST_PS:
+        raise FormatError("times beyond 2^62 ps: the header's resolution or the records are damaged")
     times = np.rint(events.counter * unit_ps).astype(np.int64)
     if layout.t3:
         period_ps = unit_ps
@@ -94,11 +97,12 @@ def read_ptu(data: bytes) -> Recording:
     if disordered:
         warnings.append(f"{disordered} records were out of order and have been sorted")
     duration_s = int(times.max()) * 1e-12
-    warnings.extend(_compare_duration(header, duration_s))
+    contradiction = _compare_duration(header, duration_s)
+    warnings.extend(contradiction)
     return Recording(
         format=f"picoquant-ptu/{layout.name}",
         channels=channels,
-        duration_s=duration_s,
+        duration_s=None if contradiction else duration_s,
         period_ps=period_ps,
         since_sync_ps=since,
         warnings=tuple(warnings),
@@ -128,6 +132,8 @@ def _records(body: bytes, header: dict[str, Any], warnings: list[str]) -> npt.ND
 
 def _since_sync(events: Events, header: dict[str, Any], period_ps: float) -> npt.NDArray[np.int64]:
     resolution_ps = _required(header, "MeasDesc_Resolution", float) * 1e12
+    if resolution_ps > period_ps:
+        raise FormatError(f"bins of {resolution_ps:.3g} ps are wider than the sync period of {period_ps:.3g} ps")
     since_ps: npt.NDArray[np.int64] = np.rint(events.since * resolution_ps).astype(np.int64)
     photons = since_ps[events.channel < MARKER_BASE]
     late = float(np.mean(photons > 1.02 * period_ps)) if photons.size else 0.0
@@ -142,5 +148,8 @@ def _since_sync(events: Events, header: dict[str, Any], period_ps: float) -> npt
 def _compare_duration(header: dict[str, Any], duration_s: float) -> list[str]:
     stopped_s = header.get("TTResult_StopAfter", 0) * 1e-3
     if stopped_s > 0 and not 0.97 * stopped_s <= duration_s <= 1.03 * stopped_s:
-        return [f"records span {duration_s:.3f} s, but the header says stopped after {stopped_s:.3f} s"]
+        return [
+            f"records span {duration_s:.3f} s, but the header says stopped after {stopped_s:.3f} s: "
+            "records are missing or miscounted, and no rate follows"
+        ]
     return []

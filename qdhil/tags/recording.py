@@ -26,7 +26,7 @@ class Recording:
     channels
         Sorted int64 times in ps, by channel number as the tagger counts; sync is :data:`SYNC`.
     duration_s
-        Time from the first to the last record, in s.
+        Time measured, in s; ``None`` where records and header contradict each other, so that no rate follows.
     period_ps
         Time between two laser pulses as the file tells it, or ``None``.
     since_sync_ps
@@ -38,7 +38,7 @@ class Recording:
 
     format: str
     channels: Mapping[int, npt.NDArray[np.int64]]
-    duration_s: float
+    duration_s: float | None
     period_ps: float | None = None
     since_sync_ps: Mapping[int, npt.NDArray[np.int64]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

@@ -111,9 +111,7 @@ def decode(records: npt.NDArray[np.uint32], layout: Layout) -> Events:
         If the counter falls back without an overflow record, or a special record is none that is known.
     """
     counter = (records & np.uint32((1 << layout.counter_bits) - 1)).astype(np.int64)
-    since = ((records >> np.uint32(layout.counter_bits)) & np.uint32((1 << layout.since_bits) - 1)).astype(
-        np.int64
-    )
+    since = ((records >> np.uint32(layout.counter_bits)) & np.uint32((1 << layout.since_bits) - 1)).astype(np.int64)
     shift = np.uint32(layout.counter_bits + layout.since_bits)
     channel = ((records >> shift) & np.uint32((1 << layout.channel_bits) - 1)).astype(np.int64)
     if layout.special_bits:
@@ -166,6 +164,6 @@ def _check_counter(
     if bool(lost.any()):
         at = int(events[1:][lost][0])
         raise FormatError(
-            f"{int(lost.sum())} overflow records are missing, the first before record {at}: "
-            "times after it are wrong"
+            f"the counter falls {int(lost.sum())} times without an overflow record, first before record {at}: "
+            "overflow records are missing, or records are out of order"
         )

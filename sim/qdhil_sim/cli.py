@@ -25,9 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-RackFile = Annotated[
-    Path | None, typer.Option("--rack", help="Rack file; default: the one shipped with qdhil.")
-]
+RackFile = Annotated[Path | None, typer.Option("--rack", help="Rack file; default: the one shipped with qdhil.")]
 RigNames = Annotated[list[str] | None, typer.Option("--rig", help="Only this rig; may be repeated.")]
 INFRA_EXIT_CODE = 30
 USAGE_EXIT_CODE = 64
@@ -61,7 +59,8 @@ def up(
         bool, typer.Option("--allow-non-loopback", help="Serve addresses that others can reach.")
     ] = False,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of the light instead of the rack file's; each rig adds its own.")
+        int | None,
+        typer.Option(min=0, help="Seed of the light instead of the rack file's; each rig adds its own."),
     ] = None,
 ) -> None:
     """Serve every instrument of the simulated rigs until interrupted; says ``ready`` when all listen."""

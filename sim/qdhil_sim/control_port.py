@@ -74,9 +74,7 @@ class ControlPort(socketserver.ThreadingTCPServer):
         try:
             super().__init__((_HOST, port), _Handler)
         except OSError as error:
-            raise ConfigurationError(
-                f"control: can't listen on {_HOST} port {port}: {error.strerror}"
-            ) from error
+            raise ConfigurationError(f"control: can't listen on {_HOST} port {port}: {error.strerror}") from error
 
     @property
     def address(self) -> str:

@@ -1,7 +1,8 @@
 """The simulated rack: every instrument of every rig on the address of its resource string.
 
 Each instrument is served by raw SOCKET and by HiSLIP: the transport that the resource names at its
-port, the other one at the port where such an instrument usually has it.
+port, the other one at the port where such an instrument usually has it, unless another instrument of
+the rack has that address already.
 """
 
 from __future__ import annotations
@@ -58,9 +59,7 @@ def address_of(role: str, resource: str) -> Address:
         return Address(match["host"], int(match["port"]), HISLIP_PORT, "stream")
     if match := _HISLIP.match(resource):
         return Address(match["host"], SOCKET_PORTS[role], int(match["port"] or HISLIP_PORT), "hislip")
-    raise ConfigurationError(
-        f"{role}: {resource} can't be simulated; use TCPIP ... SOCKET or hislip0 ... INSTR"
-    )
+    raise ConfigurationError(f"{role}: {resource} can't be simulated; use TCPIP ... SOCKET or hislip0 ... INSTR")
 
 
 def simulated_rigs(rack: Rack, names: Sequence[str]) -> list[str]:
@@ -74,9 +73,7 @@ def simulated_rigs(rack: Rack, names: Sequence[str]) -> list[str]:
     simulated = [name for name, rig in rack.rigs.items() if rig.simulation is not None]
     unknown = [name for name in names if name not in simulated]
     if unknown or not simulated:
-        raise ConfigurationError(
-            f"no simulated rig {', '.join(unknown)}; there are: {', '.join(simulated) or 'none'}"
-        )
+        raise ConfigurationError(f"no simulated rig {', '.join(unknown)}; there are: {', '.join(simulated) or 'none'}")
     return list(dict.fromkeys(names)) or simulated
 
 
@@ -136,9 +133,7 @@ class SimulatedRack:
                 if named or (address.host, port) not in self._claimed:
                     self._bind(name, role, address.host, transport, port, connections[name, role])
 
-    def _bind(
-        self, name: str, role: str, host: str, transport: str, port: int, connections: Connections
-    ) -> None:
+    def _bind(self, name: str, role: str, host: str, transport: str, port: int, connections: Connections) -> None:
         instrument = self.worlds[name].instruments[role]
         instrument.disconnect = connections.close_all
         label = f"rig {name}, {role}"

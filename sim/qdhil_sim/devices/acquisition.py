@@ -41,9 +41,7 @@ class Acquisition:
         Size of the FIFO; ``None`` for no limit (pulled light).
     """
 
-    def __init__(
-        self, number: int, light: Light, start_s: float, duration_s: float, fifo_tags: int | None
-    ) -> None:
+    def __init__(self, number: int, light: Light, start_s: float, duration_s: float, fifo_tags: int | None) -> None:
         self.number = number
         self.start_s = start_s
         self.end_s = start_s + duration_s

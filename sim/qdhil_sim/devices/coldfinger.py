@@ -81,13 +81,18 @@ class HeaterLoop:
         """Power at 100 % of the range chosen."""
         return FULL_POWER_W[self.range_index]
 
+    @property
+    def fixed_percent(self) -> float | None:
+        """Output in per cent when the loop is open or off; None when it is closed."""
+        if self.mode == 1 and self.range_index != 0:
+            return None
+        return max(self.manual_percent, 0.0) if self.mode == 3 else 0.0
+
     def percent(self, temperature_k: float, duration_s: float) -> float:
         """Advance the loop by one step and return its output in per cent of full power."""
-        if self.mode == 3:
-            return self.manual_percent
-        if self.mode != 1 or self.range_index == 0:
+        if (fixed_percent := self.fixed_percent) is not None:
             self.integral_percent = 0.0
-            return 0.0
+            return fixed_percent
         error_k = self.setpoint_k - temperature_k
         slope = (error_k - self.last_error_k) / duration_s
         self.last_error_k = error_k
@@ -123,9 +128,17 @@ class ThermalSystem:
     @property
     def steady(self) -> bool:
         """Whether nothing moves any more."""
-        on_setpoint = abs(self.finger.finger_k - self.loop.setpoint_k) < ON_SETPOINT_K
-        regulated = self.loop.mode != 1 or self.output_percent in (0.0, 100.0) or on_setpoint
-        return regulated and not self.ramping and self.finger.is_steady(self.heater_w)
+        return self._regulated and not self.ramping and self.finger.is_steady(self.heater_w)
+
+    @property
+    def _regulated(self) -> bool:
+        """Whether the heater's output will stay as it is."""
+        fixed_percent = self.loop.fixed_percent
+        if fixed_percent is not None:
+            return self.output_percent == fixed_percent
+        error_k = self.loop.setpoint_k - self.finger.finger_k
+        saturated = self.output_percent == 0 if error_k < 0 else self.output_percent == 100
+        return saturated or abs(error_k) < ON_SETPOINT_K
 
     def advance_to(self, now_s: float) -> None:
         """Let device time pass until ``now_s``."""
@@ -154,9 +167,7 @@ class ThermalSystem:
             most_k = self.ramp_k_per_s * STEP_S
             gap_k = self.target_k - self.loop.setpoint_k
             near = most_k == 0 or abs(gap_k) <= most_k
-            self.loop.setpoint_k = (
-                self.target_k if near else self.loop.setpoint_k + math.copysign(most_k, gap_k)
-            )
+            self.loop.setpoint_k = self.target_k if near else self.loop.setpoint_k + math.copysign(most_k, gap_k)
         self.output_percent = self.loop.percent(self.finger.finger_k, STEP_S)
         self.finger.step(self.heater_w, STEP_S)
         self._time_s += STEP_S

@@ -40,9 +40,7 @@ class Controller(Instrument):
         Seeds what firmware makes random.
     """
 
-    def __init__(
-        self, serial: str, baseline: bytes, seed: Sequence[int], clock: Clock, lock: threading.RLock
-    ) -> None:
+    def __init__(self, serial: str, baseline: bytes, seed: Sequence[int], clock: Clock, lock: threading.RLock) -> None:
         super().__init__("", clock, lock)
         self.slots = FirmwareSlots.holding(baseline)
         self._serial = serial

@@ -97,9 +97,7 @@ class Cryostat(Instrument):
     def _readings(self, name: str, offset: float) -> str:
         self._observe()
         names = INPUTS if name == "0" else (name,)
-        return ",".join(
-            f"{0.0 if each == _DISCONNECTED else self._kelvin(each) + offset:+.4f}" for each in names
-        )
+        return ",".join(f"{0.0 if each == _DISCONNECTED else self._kelvin(each) + offset:+.4f}" for each in names)
 
     @command("KRDG?", _INPUTS_OR_ALL)
     def get_kelvin(self, name: str) -> str:

@@ -17,8 +17,9 @@ from qdhil_sim.protocol.scpi import command
 
 MOVE_S = 0.020
 INPUTS = 1
-_MODULE = re.compile(rb"\s*:?(X\d+)\s+([A-Za-z]+)\s*([^?]*)(\??)\s*\Z", re.IGNORECASE)
-_LIMITS = range(65)
+_MODULE = re.compile(rb"\s*(X\d+)\s+([A-Za-z]+)\s*([^?]*)(\??)\s*\Z", re.IGNORECASE)
+_INPUT = integer(0, 64)
+_OUTPUT = integer(0, 64)
 _WAVELENGTHS_NM = (930.0, 1310.0, 1550.0)
 
 
@@ -46,12 +47,12 @@ class Switch(Instrument):
         return self._position if self.clock.now_s >= self.busy_until_s else 0
 
     def normalise(self, text: bytes) -> bytes:
-        """Turn ``X1 CH 1 3`` into ``:X1:CH 1,3`` and ``X1 CH 1?`` into ``:X1:CH? 1``."""
+        """Turn ``X1 CH 1 3`` into ``X1_CH 1,3`` and ``X1 CH 1?`` into ``X1_CH? 1``."""
         match = _MODULE.match(text)
         if match is None:
             return text
         module, verb, arguments, query = match.groups()
-        return b":" + module + b":" + verb + query + b" " + b",".join(arguments.replace(b",", b" ").split())
+        return module + b"_" + verb + query + b" " + b",".join(arguments.replace(b",", b" ").split())
 
     def reset(self) -> None:
         """Disconnect all fibres."""
@@ -66,7 +67,7 @@ class Switch(Instrument):
         if number_of_input != INPUTS:
             raise ScpiError(-222, f"input {number_of_input}")
 
-    @command("X1:CH", integer(_LIMITS.start, _LIMITS.stop), integer(_LIMITS.start, _LIMITS.stop))
+    @command("X1_CH", _INPUT, _OUTPUT)
     def connect(self, number_of_input: int, output: int) -> None:
         """Connect an input to an output; output 0 is off."""
         self._check_input(number_of_input)
@@ -74,28 +75,28 @@ class Switch(Instrument):
             raise ScpiError(-222, f"output {output}")
         self._move(output)
 
-    @command("X1:CH?", integer(_LIMITS.start, _LIMITS.stop))
+    @command("X1_CH?", _INPUT)
     def get_connection(self, number_of_input: int) -> str:
         """Return input and output, once the mirror has arrived."""
         self._check_input(number_of_input)
         return f"{number_of_input},{self._position}"
 
-    @command("X1:DIM?")
+    @command("X1_DIM?")
     def get_dimensions(self) -> str:
         """Return how many inputs and outputs there are."""
         return f"{INPUTS},{self._outputs}"
 
-    @command("X1:W", number("NM", low=400, high=1700))
+    @command("X1_W", number("NM", low=400, high=1700))
     def set_wavelength(self, wavelength_nm: float) -> None:
         """Set the working wavelength in nm."""
         self._wavelength_nm = wavelength_nm
 
-    @command("X1:W?")
+    @command("X1_W?")
     def get_wavelength(self) -> str:
         """Return the working wavelength in nm."""
         return f"{self._wavelength_nm:.1f}"
 
-    @command("X1:WAVESAVAIL?")
+    @command("X1_WAVESAVAIL?")
     def get_wavelengths(self) -> str:
         """Return the calibrated wavelengths in nm."""
         return ",".join(f"{wavelength_nm:.1f}" for wavelength_nm in _WAVELENGTHS_NM)

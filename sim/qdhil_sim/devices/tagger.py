@@ -35,9 +35,7 @@ class Tagger(Instrument):
         from those of other acquisitions.
     """
 
-    def __init__(
-        self, serial: str, open_light: Callable[[int], Light], clock: Clock, lock: threading.RLock
-    ) -> None:
+    def __init__(self, serial: str, open_light: Callable[[int], Light], clock: Clock, lock: threading.RLock) -> None:
         super().__init__(f"QDHIL,TAGGER-8,{serial},2.1.0", clock, lock)
         self._open_light = open_light
         self._duration_s = 1.0

@@ -16,6 +16,8 @@ from qdhil_sim.light._compiled import compiled
 from qdhil_sim.light._random import Words, exponential, normal, uniform
 
 Tags = npt.NDArray[np.int64]
+Photons = npt.NDArray[np.float64]
+"""A row for each photon on its way to a detector: time within the frame, 1 for detector a or 0 for b."""
 
 NEVER_PS = 1 << 57
 """A time after every acquisition that still fits a packed word."""
@@ -63,22 +65,24 @@ class Inputs(NamedTuple):
 
 
 @compiled
-def click(rng: Words, clicks: Clicks, frame: Frame, at_a: bool, local_ps: float, buffer: Tags, n: int) -> int:
-    """Put the tag of one photon in order into ``buffer[:n]`` and return the new count."""
-    keep = clicks.keep_a if at_a else clicks.keep_b
-    if keep < 1.0 and uniform(rng) >= keep:
-        return n
-    local_ps += (clicks.jitter_a_ps if at_a else clicks.jitter_b_ps) * normal(rng)
-    local_ps += 0.0 if at_a else clicks.delay_b_ps
-    channel = clicks.channel_a if at_a else clicks.channel_b
-    t_ps = max(frame.base_ps + math.floor(local_ps + 0.5), frame.floor_ps)
-    word = (t_ps << 5) | channel
-    place = n
-    while place > 0 and buffer[place - 1] > word:
-        buffer[place] = buffer[place - 1]
-        place -= 1
-    buffer[place] = word
-    return n + 1
+def detect(rng: Words, clicks: Clicks, frame: Frame, photons: Photons, count: int, buffer: Tags, n: int) -> int:
+    """Put the tags of a frame's photons in order into ``buffer[:n]`` and return the new count."""
+    for index in range(count):
+        at_a = photons[index, 1] > 0
+        keep = clicks.keep_a if at_a else clicks.keep_b
+        if keep < 1.0 and uniform(rng) >= keep:
+            continue
+        local_ps = photons[index, 0] + (clicks.jitter_a_ps if at_a else clicks.jitter_b_ps) * normal(rng)
+        local_ps += 0.0 if at_a else clicks.delay_b_ps
+        t_ps = max(frame.base_ps + math.floor(local_ps + 0.5), frame.floor_ps)
+        word = (t_ps << 5) | (clicks.channel_a if at_a else clicks.channel_b)
+        place = n
+        while place > 0 and buffer[place - 1] > word:
+            buffer[place] = buffer[place - 1]
+            place -= 1
+        buffer[place] = word
+        n += 1
+    return n
 
 
 @compiled

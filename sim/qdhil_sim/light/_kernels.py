@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qdhil_sim.light._compiled import compiled
-from qdhil_sim.light._detection import Clicks, Frame, Tags, click
+from qdhil_sim.light._detection import Frame, Photons
 from qdhil_sim.light._random import Words, exponential, normal, uniform
 
 Floats = npt.NDArray[np.float64]
@@ -127,17 +127,14 @@ def emission_delay(rng: Words, source: Source, kind: int, pattern: int, chance: 
 
 
 @compiled
-def fill_hbt(
-    rng: Words, source: Source, optics: Optics, clicks: Clicks, frame: Frame, eta: float, buffer: Tags, n: int
-) -> int:
-    """Append the photons of a frame behind one splitter; return the new count or ``FULL``."""
+def fill_hbt(rng: Words, source: Source, optics: Optics, frame: Frame, eta: float, photons: Photons) -> int:
+    """Draw the photons of a frame behind one splitter; return their count or ``FULL``."""
     cumulative = np.empty(PATTERNS)
     rate, chance = surviving_patterns(source, eta, cumulative)
-    if rate == 0:
-        return n
-    pulse = gap(rng, rate)
+    n = 0
+    pulse = gap(rng, rate) if rate > 0 else frame.pulses
     while pulse < frame.pulses:
-        if n + 4 > buffer.size:
+        if n + 4 > photons.shape[0]:
             return FULL
         pattern = draw_pattern(rng, cumulative)
         start_ps = frame.phase_ps + pulse * frame.period_ps
@@ -147,7 +144,8 @@ def fill_hbt(
         while left:
             kind = left & -left
             left ^= kind
-            local_ps = start_ps + emission_delay(rng, source, kind, pattern, chance)
-            n = click(rng, clicks, frame, uniform(rng) < optics.to_a, local_ps, buffer, n)
+            photons[n, 0] = start_ps + emission_delay(rng, source, kind, pattern, chance)
+            photons[n, 1] = uniform(rng) < optics.to_a
+            n += 1
         pulse += 1 + gap(rng, rate)
     return n

@@ -47,8 +47,7 @@ _EDGE_E, _HEIGHT_E = _layers(
 )
 _EDGE_N, _HEIGHT_N = _layers(
     _TAIL_NORMAL,
-    _TAIL_NORMAL * math.exp(-(_TAIL_NORMAL**2) / 2)
-    + math.sqrt(math.pi / 2) * math.erfc(_TAIL_NORMAL / math.sqrt(2)),
+    _TAIL_NORMAL * math.exp(-(_TAIL_NORMAL**2) / 2) + math.sqrt(math.pi / 2) * math.erfc(_TAIL_NORMAL / math.sqrt(2)),
     lambda x: math.exp(-x * x / 2),
     lambda y: math.sqrt(-2 * math.log(y)),
 )

@@ -138,9 +138,7 @@ def _light_rate_hz(setup: Setup, controls: PulseControls, path: LightPath, *, at
     return setup.rep_rate_hz * clicks / (1 + weight * clicks)
 
 
-def _one_detector(
-    setup: Setup, expected: Prediction, path: LightPath, *, at_b: bool
-) -> tuple[float, float, float]:
+def _one_detector(setup: Setup, expected: Prediction, path: LightPath, *, at_b: bool) -> tuple[float, float, float]:
     """Return one detector's share of the light and its own g2 at 0 and at the interferometer's delay."""
     if path == "hbt":
         split = setup.hbt.transmission

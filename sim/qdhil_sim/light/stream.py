@@ -110,7 +110,7 @@ class LightStream:
 
     def _begin(self, channels: Channels) -> None:
         """Start early enough that the light, the dead times and the darks are under way at time 0."""
-        from qdhil_sim.light import _detection, _interference
+        from qdhil_sim.light import _detection
 
         setup = self._setup
         dead_ps = max(setup.detector_a.dead_time_ps, setup.detector_b.dead_time_ps)
@@ -123,6 +123,7 @@ class LightStream:
         self._taken_ps = 0
         self._buffer = np.empty(1024, np.int64)
         self._waiting = 0
+        self._photons = np.empty((0, 2))
         first_ps = [
             -lead_ps if detector.dark_rate_hz > 0 else _detection.NEVER_PS
             for detector in (setup.detector_a, setup.detector_b)
@@ -130,39 +131,50 @@ class LightStream:
         words = zip([*first_ps, 0], [channels.a, channels.b, channels.sync], strict=True)
         self._pending = np.array([*((t << CHANNEL_BITS) | c for t, c in words), 0])
         self._last_ps = np.full(2, -_detection.NEVER_PS)
-        self._arm = _interference.LongArm(
-            np.zeros(delay + 1, np.int64), np.zeros((delay + 1, 2)), np.zeros(2, np.int64)
-        )
+        self._arm, self._span = np.zeros((delay + 1, 3)), np.zeros(2, np.int64)
 
     def _next_frame(self) -> npt.NDArray[np.int64]:
         """Draw the pulses up to the next step of the drift and return the tags that are final by then."""
-        from qdhil_sim.light import _detection, _interference, _kernels
+        from qdhil_sim.light import _detection
 
         coupling = self._coupling()
         frame = self._frame()
-        photons = self._mean_photons * coupling * frame.pulses
-        self._grow(self._waiting + self._arm.pulse.size + _bound(photons))
-        fill = (self._light_rng, self._source, self._optics, self._clicks, frame, coupling, self._buffer)
-        if self._path.startswith("hom"):
-            count = _interference.fill_hom(*fill, self._waiting, self._arm)
-        else:
-            count = _kernels.fill_hbt(*fill, self._waiting)
+        count = self._draw(frame, coupling)
+        if self._buffer.size < self._waiting + count:
+            self._buffer = np.concatenate((self._buffer[: self._waiting], np.empty(2 * count, np.int64)))
+        waiting = _detection.detect(
+            self._light_rng, self._clicks, frame, self._photons, count, self._buffer, self._waiting
+        )
         self._final_ps = self._pulse_ps(self._pulse)[0] - self._margin_ps
-        out = np.empty(count + self._others(frame), np.int64)
+        out = np.empty(waiting + self._others(frame), np.int64)
         written, self._waiting = _detection.release(
             self._other_rng,
             self._inputs,
             frame,
             self._final_ps,
             self._buffer,
-            count,
+            waiting,
             self._pending,
             self._last_ps,
             out,
         )
-        if count < 0 or written < 0:
-            raise QdhilError("the simulated light made more tags than its bound allows")
+        if written < 0:
+            raise QdhilError("the simulated light made more dark counts than its bound allows")
         return out[:written]
+
+    def _draw(self, frame: Frame, coupling: float) -> int:
+        """Draw the photons of a frame and return how many there are."""
+        from qdhil_sim.light import _interference, _kernels
+
+        size = _bound(self._mean_photons * coupling * frame.pulses) + 2 * len(self._arm)
+        if len(self._photons) < size:
+            self._photons = np.empty((size, 2))
+        drawn = (self._light_rng, self._source, self._optics, frame, coupling, self._photons)
+        hom = self._path.startswith("hom")
+        count = _interference.fill_hom(*drawn, self._arm, self._span) if hom else _kernels.fill_hbt(*drawn)
+        if count < 0:
+            raise QdhilError("the simulated light made more photons than its bound allows")
+        return count
 
     def _frame(self) -> Frame:
         from qdhil_sim.light._detection import Frame
@@ -189,10 +201,6 @@ class LightStream:
         if self._drift is not None:
             eta *= self._drift.coupling(self._start_ps // STEP_PS + self._step)
         return min(eta, 1.0)
-
-    def _grow(self, size: int) -> None:
-        if self._buffer.size < size:
-            self._buffer = np.concatenate((self._buffer[: self._waiting], np.empty(size, np.int64)))
 
     def _others(self, frame: Frame) -> int:
         """Return a bound on the sync tags and dark counts within a frame."""

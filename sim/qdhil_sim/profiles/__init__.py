@@ -1,0 +1,1 @@
+"""Sources to simulate, as TOML files by name."""

@@ -59,9 +59,7 @@ class Server:
 
     def bind(self, endpoint: Endpoint) -> None:
         """Claim an address; connections are refused until :meth:`listen`."""
-        family, _, _, _, address = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)[
-            0
-        ]
+        family, _, _, _, address = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -99,22 +97,24 @@ class Server:
         if not isinstance(listener, socket.socket):
             return
         connection, _ = listener.accept()
-        with endpoint.instrument.lock:
-            accepted = endpoint.instrument.accepts_connections()
-        if not accepted:
-            # A booting instrument has no TCP stack: the client gets a reset, not an orderly end.
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-            connection.close()
-            return
         connection.setblocking(True)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        endpoint.connections.add(connection)
         name = f"{endpoint.label}:{endpoint.port}"
         threading.Thread(target=_serve, args=(endpoint, connection), name=name, daemon=True).start()
 
 
 def _serve(endpoint: Endpoint, connection: socket.socket) -> None:
+    # Asked here and not where connections are accepted: a busy rig must not keep others waiting.
+    with endpoint.instrument.lock:
+        accepted = endpoint.instrument.accepts_connections()
+        if accepted:
+            endpoint.connections.add(connection)
+    if not accepted:
+        # A booting instrument has no TCP stack: the client gets a reset, not an orderly end.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        connection.close()
+        return
     try:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         endpoint.transport.serve(connection)
     except OSError:
         pass  # The client is gone; there is nobody left to tell.

@@ -1,0 +1,159 @@
+"""Whatever is missing, skipped, misspelt or broken, a gate session never ends in 0."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from acceptance.session import Session, command, quick_policy, run
+
+GATE = """
+import pytest
+
+@pytest.mark.metric("{metric}")
+def test_metric(comparison):
+    assert comparison.verdict in ("PASS", "INCONCLUSIVE", "BLOCK")
+"""
+
+
+def quick(rack_file: Path, *options: str, **suites: tuple[str, ...]) -> Session:
+    policy = quick_policy(rack_file.parent)
+    return run(rack_file, "--rig", "sim-a1", "--policy", str(policy), "--seed", "7", *options, **suites)
+
+
+def suite(rack_file: Path, text: str) -> tuple[str, ...]:
+    file = rack_file.parent / "test_suite.py"
+    file.write_text(text)
+    return (str(file),)
+
+
+def reasons(session: Session) -> str:
+    return " ".join(session.verdict["reasons"])
+
+
+def test_deselected_suites_are_missing_metrics(rack_file: Path) -> None:
+    session = quick(rack_file, "-k", "brightness")
+    assert session.code in (10, 20), session.output
+    assert "g2(0) on sim-a1 was not measured" in reasons(session)
+    assert len(session.verdict["comparisons"]) == 1
+
+
+def test_a_skipped_suite_is_a_missing_metric(rack_file: Path) -> None:
+    text = (
+        "import pytest\n\n@pytest.mark.skip(reason='later')\n"
+        + GATE.format(metric="g2.pulsed.area").split("pytest\n", 1)[1]
+    )
+    session = quick(rack_file, suites=suite(rack_file, text))
+    assert session.code == 20, session.output
+    assert "g2(0) on sim-a1 was not measured" in reasons(session)
+
+
+def test_an_empty_collection(rack_file: Path) -> None:
+    session = quick(rack_file, suites=suite(rack_file, "X = 1\n"))
+    assert session.code == 20, session.output
+    assert "no test was collected" in reasons(session)
+
+
+def test_a_suite_that_does_not_import(rack_file: Path) -> None:
+    session = quick(rack_file, suites=suite(rack_file, "import nowhere\n"))
+    assert session.code in (20, 30), session.output
+    assert session.verdict["verdict"] != "PASS"
+
+
+def test_a_test_that_fails_on_its_own_account(rack_file: Path) -> None:
+    text = GATE.format(metric="g2.pulsed.area") + "\n\ndef test_of_the_lab(rig):\n    assert rig.name == 'elsewhere'\n"
+    session = quick(rack_file, suites=suite(rack_file, text))
+    assert session.code in (10, 20), session.output
+    assert "test_of_the_lab" in reasons(session)
+
+
+def test_a_test_that_crashes(rack_file: Path) -> None:
+    text = "def test_of_the_lab(rig):\n    raise RuntimeError('boom')\n"
+    session = quick(rack_file, suites=suite(rack_file, text))
+    assert session.code == 30, session.output
+    assert "RuntimeError: boom" in reasons(session)
+
+
+def test_an_expected_failure_can_not_hide_a_metric(rack_file: Path) -> None:
+    text = GATE.format(metric="g2.pulsed.area").replace("@pytest", "@pytest.mark.xfail\n@pytest", 1)
+    session = quick(rack_file, suites=suite(rack_file, text))
+    assert session.code != 0, session.output
+
+
+def test_a_metric_that_the_policy_has_not(rack_file: Path) -> None:
+    session = quick(rack_file, suites=suite(rack_file, GATE.format(metric="g2.cw")))
+    assert session.code == 20, session.output
+    assert "g2.cw" in reasons(session)
+
+
+def test_a_worker_that_dies(rack_file: Path) -> None:
+    text = "import os\n\ndef test_of_the_lab(rig):\n    os._exit(3)\n"
+    session = quick(rack_file, "-n", "1", suites=suite(rack_file, text))
+    assert session.code == 30, session.output
+    assert "died" in reasons(session) or "crashed" in reasons(session)
+
+
+@pytest.mark.parametrize("distribution", ["each", "loadgroup"])
+def test_distributions_that_would_share_a_rig_are_refused(rack_file: Path, distribution: str) -> None:
+    session = quick(rack_file, "-n", "2", "--dist", distribution)
+    assert session.code == 64, session.output
+    assert f"--dist {distribution}" in session.output
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--rig", "sim-b7"), "no such rig; the rack file has sim-a1, sim-a2"),
+        (("--rig", "tag:ring"), "reads tag:KEY=VALUE"),
+        (("--rig", "sim-a1", "--candidate", "9.9.9"), "firmware 9.9.9: no such bundle"),
+        (("--rig", "sim-a1", "--policy", "nowhere.toml"), "policy file nowhere.toml"),
+        (("--rig", "sim-a1", "nowhere.py"), "not found"),
+    ],
+)
+def test_mistakes_on_the_command_line_end_in_64(rack_file: Path, options: tuple[str, ...], says: str) -> None:
+    session = run(rack_file, *options, suites=())
+    assert session.code == 64, session.output
+    assert says in session.output
+
+
+def test_a_changed_image_is_refused(rack_file: Path) -> None:
+    from qdhil_sim.builds import read_image, read_manifest
+
+    bundle = rack_file.parent / "bundle"
+    bundle.mkdir()
+    (bundle / "manifest.json").write_text(read_manifest("1.5.0-good").decode())
+    (bundle / "image.toml").write_bytes(read_image("1.5.0-good") + b"\n")
+    session = run(rack_file, "--rig", "sim-a1", "--candidate", str(bundle))
+    assert session.code == 40, session.output
+    assert "sha256" in session.output
+
+
+def test_a_busy_rig_is_refused_by_name(rack_file: Path) -> None:
+    first = subprocess.Popen(command(rack_file, "--rig", "sim-a1"), stdout=subprocess.DEVNULL)
+    try:
+        lock = rack_file.parent / "locks" / "sim-a1.holder.json"
+        while not lock.exists():
+            assert first.poll() is None
+        session = quick(rack_file, "--rig-wait", "0")
+    finally:
+        first.terminate()
+        first.wait(timeout=60)
+    assert session.code == 30, session.output
+    assert f"process {first.pid}" in reasons(session)
+    assert "--rig-wait" in reasons(session)
+
+
+def test_without_a_rig_the_suites_say_what_they_need(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--pyargs", "qdhil_suites"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout
+    assert "give --rig NAME" in done.stdout
+    assert not (tmp_path / "runs").exists()
