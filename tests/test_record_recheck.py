@@ -58,9 +58,9 @@ def edit_line(file: Path, number: int, change: Callable[[Any], None]) -> None:
 
 @pytest.mark.parametrize("name", ["PASS", "BLOCK", "FAULTS", "INCONCLUSIVE"])
 def test_an_untouched_run_gives_its_verdict_again(runs, name):
-    verdict = recheck(runs[name]).verdict
-    assert verdict is {"FAULTS": Verdict.PASS}.get(name, Verdict(name if name != "FAULTS" else "PASS"))
-    assert any(line.startswith(f"verdict: {verdict}") for line, _ in verdict_lines(recheck(runs[name])))
+    record = recheck(runs[name])
+    assert record.verdict == {"FAULTS": "PASS"}.get(name, name)
+    assert any(line.startswith(f"verdict: {record.verdict} ") for line, _ in verdict_lines(record))
 
 
 def test_a_pure_source_leaves_a_readable_record(runs):
@@ -147,9 +147,9 @@ VERDICT_EDITS: dict[str, Callable[[Any], None]] = {
     "reason": lambda data: data["comparisons"][0].update(reason="fine"),
     "verdict of a comparison": lambda data: data["comparisons"][0].update(verdict="BLOCK"),
     "level": lambda data: data["comparisons"][0].update(block_level=0.05),
-    "a comparison lost": lambda data: data["comparisons"].pop(),
+    "a comparison lost": lambda data: data.update(comparisons=data["comparisons"][:-1]),
     "all comparisons lost": lambda data: data["comparisons"].clear(),
-    "a rig lost": lambda data: data["rigs"].pop(),
+    "a rig lost": lambda data: data.update(rigs=data["rigs"][:1]),
     "all rigs lost": lambda data: data.update(rigs=[], comparisons=[], faults={}),
     "another rig": lambda data: data["comparisons"][0].update(rig="sim-a2"),
     "unknown rig": lambda data: data["comparisons"][0].update(rig="sim-b7"),
@@ -251,8 +251,7 @@ def test_a_missing_or_damaged_file_is_no_verdict(copied, name, damage):
     assert caught.value.exit_code in {40, 64}
 
 
-def test_harm_by_faults_is_not_hidden_by_fewer_of_them(copied):
-    """Six survived faults under the candidate alone are p = 0.014 of 18 visits; the level is 0.01 for one rig."""
+def test_faults_that_the_journal_has_can_not_be_left_out(copied):
     folder = copied("FAULTS")
     record = json.loads((folder / VERDICT_NAME).read_text())
     tally = FaultTally.from_record(record["faults"]["sim-a1"])

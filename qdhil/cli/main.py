@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-import click
 import typer
 
 from qdhil.cli.analyze import analyze
@@ -12,6 +11,9 @@ from qdhil.cli.gate import gate
 from qdhil.cli.rigs import rigs
 from qdhil.cli.schema import schema
 from qdhil.errors import ConfigurationError, QdhilError
+
+_STATUS: dict[int | str | None, int] = {1: QdhilError.exit_code, 2: ConfigurationError.exit_code, None: 0}
+"""What the command line parser ends with (1 aborted, 2 usage), as the exit codes documented."""
 
 app = typer.Typer(
     name="qdhil",
@@ -35,19 +37,16 @@ def _root() -> None:
 def run() -> None:
     """Run the command and end the process with its documented exit code."""
     try:
-        status = app(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        status = ConfigurationError.exit_code
-    except click.Abort:
-        status = QdhilError.exit_code
+        app(prog_name="qdhil")
+    except SystemExit as ended:
+        status = _STATUS.get(ended.code, ended.code)
     except QdhilError as error:
-        click.echo(f"qdhil: {error}", err=True)
+        typer.echo(f"qdhil: {error}", err=True)
         status = error.exit_code
     except BrokenPipeError:
         sys.stderr.close()
         status = QdhilError.exit_code
     except Exception as error:
-        click.echo(f"qdhil: internal error: {type(error).__name__}: {error}", err=True)
+        typer.echo(f"qdhil: internal error: {type(error).__name__}: {error}", err=True)
         status = QdhilError.exit_code
-    sys.exit(status if isinstance(status, int) else 0)
+    sys.exit(status)

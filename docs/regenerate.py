@@ -1,0 +1,87 @@
+"""Rewrite what the documentation quotes: command output, file contents, JSON schemas, and the example run.
+
+``python docs/regenerate.py`` fills every code block that follows a comment ``output of: COMMAND`` or ``content of: FILE``
+and the schemas; with ``--example-run`` it also measures the example run again. ``tests/test_docs.py`` fails where
+something is out of date.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLE = ROOT / "docs" / "example-run"
+SCHEMAS = ROOT / "docs" / "schemas"
+SCHEMA_NAMES = ("rack", "policy", "manifest", "run", "verdict")
+SEED = "20261123"
+_BLOCK = re.compile(r"<!-- (output|content) of: (.+?) -->\n```(\w*)\n(.*?)```\n", re.DOTALL)
+
+
+def pages() -> list[Path]:
+    """Return every page that may quote something."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def quoted(kind: str, what: str) -> str | None:
+    """Return what a block must hold, or ``None`` where its input is not on this machine."""
+    if kind == "content":
+        return (ROOT / what).read_text()
+    words = what.split()
+    if any(word.startswith("../") and not (ROOT / word).exists() for word in words):
+        return None
+    program = Path(sys.executable).with_name(words[0])
+    environment = {**os.environ, "COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}
+    done = subprocess.run(
+        [str(program), *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False, env=environment
+    )
+    return "".join(f"{line.rstrip()}\n" for line in done.stdout.strip("\n").splitlines())
+
+
+def filled(page: Path) -> str:
+    """Return a page with every quoted block up to date."""
+
+    def fill(match: re.Match[str]) -> str:
+        kind, what, language, before = match.groups()
+        text = quoted(kind, what)
+        return f"<!-- {kind} of: {what} -->\n```{language}\n{before if text is None else text}```\n"
+
+    return _BLOCK.sub(fill, page.read_text())
+
+
+def schema(name: str) -> str:
+    """Return a JSON schema as ``qdhil schema`` prints it."""
+    text = quoted("output", f"qdhil schema {name}")
+    if not text:
+        raise RuntimeError(f"qdhil schema {name} printed nothing")
+    return text
+
+
+def measure_example() -> None:
+    """Measure the example run: a seeded canary on sim-a1, kept without what a reader does not need."""
+    runs = ROOT / "runs" / "example"
+    shutil.rmtree(runs, ignore_errors=True)
+    subprocess.run([str(ROOT / "ci" / "canary"), "--seed", SEED, "--runs", str(runs)], check=True)
+    (run,) = runs.iterdir()
+    shutil.rmtree(EXAMPLE, ignore_errors=True)
+    keep = ("*.log", "hom_*")
+    shutil.copytree(run, EXAMPLE, ignore=shutil.ignore_patterns(*keep))
+
+
+def main() -> None:
+    """Rewrite what is out of date."""
+    if "--example-run" in sys.argv[1:]:
+        measure_example()
+    SCHEMAS.mkdir(exist_ok=True)
+    for name in SCHEMA_NAMES:
+        (SCHEMAS / f"{name}.schema.json").write_text(schema(name))
+    for page in pages():
+        page.write_text(filled(page))
+
+
+if __name__ == "__main__":
+    main()
