@@ -17,7 +17,8 @@ import pytest
 
 from qdhil.rack.selection import default_rack_file
 
-_networks = itertools.count(os.getpid() % 97)
+_RACKS_PER_WORKER = 60
+_networks = itertools.count(_RACKS_PER_WORKER * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 2))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

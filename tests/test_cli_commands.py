@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import pytest
 from campaigns_made import Light, write_run
-from conftest import write_rack
 
+from conftest import write_rack
 from qdhil.cli.main import run
 from qdhil.gate.policy import default_policy_file
 from qdhil.rack.lease import lease
@@ -52,7 +52,7 @@ def runs(tmp_path_factory) -> dict[str, Path]:
     return {
         "PASS": write_run(root / "pass", {"sim-a1": Light(31, central=central)}),
         "BLOCK": write_run(root / "block", {"sim-a1": Light(32, central=central, worse={"hbt": 3.0})}),
-        "INCONCLUSIVE": write_run(root / "few", {"sim-a1": Light(33, central={**central, "hbt": 1.0})}),
+        "INCONCLUSIVE": write_run(root / "few", {"sim-a1": Light(33, central={**central, "hbt": 0.0})}),
     }
 
 
@@ -76,7 +76,8 @@ def test_gate_as_json_is_the_record(qdhil, runs):
 def test_gate_refuses_what_was_touched(qdhil, runs, tmp_path):
     folder = shutil.copytree(runs["BLOCK"], tmp_path / "run")
     file = folder / "verdict.json"
-    file.write_text(file.read_text().replace('"verdict": "BLOCK"', '"verdict": "PASS"').replace('"exit_code": 10', '"exit_code": 0'))
+    text = file.read_text().replace('"verdict": "BLOCK"', '"verdict": "PASS"')
+    file.write_text(text.replace('"exit_code": 10', '"exit_code": 0'))
     ended = qdhil("gate", folder)
     assert (ended.code, ended.out) == (40, "")
     assert ended.err.startswith("qdhil: ")

@@ -64,6 +64,9 @@ for line in sys.stdin:
     with pathlib.Path(f"{name}.out").open("w") as stream, contextlib.redirect_stdout(stream):
         code = pytest.main(["-p", "no:cacheprovider", "--import-mode=importlib", "-v", *arguments])
         print("exit", int(code))
+    for module, loaded in list(sys.modules.items()):
+        if str(getattr(loaded, "__file__", "")).startswith(folder):
+            del sys.modules[module]
 """
 
 
@@ -98,7 +101,7 @@ def test_imports_and_help_load_nothing_heavy():
         assert json.loads(ended.out.splitlines()[-1]) == LOADED.get(name, []), name
 
 
-SOMEBODYS_TESTS = '''
+SOMEBODYS_TESTS = """
 import pytest
 
 @pytest.fixture
@@ -115,7 +118,7 @@ def test_plain():
 @pytest.mark.skip(reason="somebody's")
 def test_skipped():
     pass
-'''
+"""
 CONFTEST = f"""
 def pytest_unconfigure():
     import pathlib, sys
@@ -183,6 +186,8 @@ def comparison(request, rig):
     request.node.stash[PAYLOAD] = decided = payload[request.node.get_closest_marker("metric").args[0]]
     return decided["comparison"]
 """
+
+
 def gate_test(metric: str, body: str = "pass") -> str:
     name = metric.replace(".", "_")
     return (

@@ -178,7 +178,7 @@ def test_block_record_round_trips_and_refuses_anything_else():
     record = json.loads(json.dumps(block.record()))
     assert Block.from_record(record) == block
     for damage in ({"extra": 1}, {"counts": None}, {"counts": {}}):
-        with pytest.raises(ValueError, match="not a block record|has the keys"):
+        with pytest.raises(ValueError, match=r"not a block record|has the keys"):
             Block.from_record({**record, **damage})
     with pytest.raises(ValueError, match="no configuration"):
         as_configuration("hot")

@@ -58,7 +58,7 @@ def test_all_mistakes_are_told_at_once_with_their_paths(tmp_path):
             ("channels = { sync = 1, a = 2, b = 3 }", "channels = { sync = 1, a = 2, b = 2 }"),
             ("temperature_band_k = [3.9, 4.3]", "temperature_band_k = [4.3, 3.9]"),
             ('resource = "TCPIP0::127.0.10.30::hislip0::INSTR"', 'resource = "10.0.0.1:5025"'),
-            ('resource = "TCPIP0::127.0.10.18::10001::SOCKET"\nterminator = { read = "\\n", write = "\\n" }', 'resource = "TCPIP0::127.0.10.18::10001::SOCKET"'),
+            ('10001::SOCKET"\nterminator = { read = "\\n", write = "\\n" }', '10001::SOCKET"'),
             ('baseline = "1.4.0"', ""),
             ("seed = 20260101", "seed = -1"),
         )
@@ -83,7 +83,7 @@ def test_all_mistakes_are_told_at_once_with_their_paths(tmp_path):
 def test_a_physical_rig_has_no_simulation_and_a_simulated_one_has(tmp_path):
     for changes in (
         [('kind = "simulated"', 'kind = "physical"')],
-        [("[rigs.sim-a1.simulation]\nprofile = \"pillar-930\"\nseed = 20260101\n", "")],
+        [('[rigs.sim-a1.simulation]\nprofile = "pillar-930"\nseed = 20260101\n', "")],
     ):
         assert refusal(saved(tmp_path, *changes)) == {
             "rigs.sim-a1": "Value error, a simulated rig needs [simulation], a physical rig must not have one"
@@ -91,7 +91,7 @@ def test_a_physical_rig_has_no_simulation_and_a_simulated_one_has(tmp_path):
     physical = saved(
         tmp_path,
         ('kind = "simulated"', 'kind = "physical"'),
-        ("[rigs.sim-a1.simulation]\nprofile = \"pillar-930\"\nseed = 20260101\n", ""),
+        ('[rigs.sim-a1.simulation]\nprofile = "pillar-930"\nseed = 20260101\n', ""),
     )
     assert load_rack(physical).rigs["sim-a1"].simulation is None
 

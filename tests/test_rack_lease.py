@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -93,7 +92,7 @@ def test_a_busy_rig_is_waited_for(held, tmp_path):
 def test_waiting_ends_when_it_was_told_to(held, tmp_path):
     held("sim-a1")
     started = time.monotonic()
-    with pytest.raises(InfraFault, match="free within 0.3 s"), lease("sim-a1", tmp_path, wait_s=0.3):
+    with pytest.raises(InfraFault, match=r"free within 0\.3 s"), lease("sim-a1", tmp_path, wait_s=0.3):
         pytest.fail("two processes hold one rig")
     assert 0.3 <= time.monotonic() - started < 10
 
@@ -157,10 +156,6 @@ def test_locks_are_for_every_user_of_the_host(tmp_path):
 
 def test_a_lock_folder_that_can_not_be_made_is_a_configuration_error(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigurationError, match="set lock_dir"), lease("sim-a1", tmp_path / "file" / "locks", wait_s=0):
+    folder = tmp_path / "file" / "locks"
+    with pytest.raises(ConfigurationError, match="set lock_dir"), lease("sim-a1", folder, wait_s=0):
         pytest.fail("locked nowhere")
-
-
-def test_lock_folder_is_a_path_below_the_rack(tmp_path):
-    assert not is_held("sim-a1", Path(tmp_path / "new"))
-    assert (tmp_path / "new" / "sim-a1.lock").is_file()

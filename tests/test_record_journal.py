@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -178,4 +177,3 @@ def test_journal_of_another_process_is_appended_to(tmp_path):
     written(tmp_path, 0).close()
     written(tmp_path, 1).close()
     assert reasons(tmp_path) == [None, None]
-    assert os.stat(tmp_path / BLOCKS_NAME).st_size > 0

@@ -195,7 +195,9 @@ def test_what_is_no_verdict_file_is_a_configuration_error(copied, change):
         recheck(folder)
 
 
-@pytest.mark.parametrize("change", [("margin_ratio = 1.5", "margin_ratio = 2.5"), ("miss_rate = 0.05", "miss_rate = 0.2")])
+@pytest.mark.parametrize(
+    "change", [("margin_ratio = 1.5", "margin_ratio = 2.5"), ("miss_rate = 0.05", "miss_rate = 0.2")]
+)
 def test_an_edited_policy_is_refused(copied, change):
     folder = copied("PASS")
     file = folder / "policy.toml"
