@@ -1,8 +1,8 @@
 """Rewrite what the documentation quotes: command output, file contents, JSON schemas, and the example run.
 
 ``python docs/regenerate.py`` fills every code block that follows a comment ``output of: COMMAND`` or
-``content of: FILE``, and the schemas; with ``--example-run`` it also measures the example run again. ``tests/test_docs.py`` fails where
-something is out of date.
+``content of: FILE``, and the schemas; with ``--example-run`` it also measures the example run again.
+``tests/test_docs.py`` fails where something is out of date.
 """
 
 from __future__ import annotations

@@ -235,7 +235,7 @@ def gates(tmp_path_factory) -> dict[str, tuple[Ended, dict[str, object] | None]]
         (folder / "payloads.json").write_text(json.dumps(replayed))
         for metric, text in tests.items():
             (folder / f"test_{metric.replace('.', '_')}.py").write_text(text)
-    found = pytest_sessions({name.replace(" ", "_"): (folders[name], "--rig sim-a1") for name in cases}, 2)
+    found = pytest_sessions({name.replace(" ", "_"): (folders[name], "--rig sim-a1") for name in cases}, 1)
     return {name: (found[name.replace(" ", "_")], verdict_of(folders[name])) for name in cases}
 
 

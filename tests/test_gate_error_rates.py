@@ -21,7 +21,7 @@ from qdhil.gate.verdict import Verdict
 ALARM = 1e-4
 CAMPAIGNS = 400
 POLICY = made_policy()
-CENTRAL = {"hbt": 60.0, "hom_parallel": 150.0, "hom_orthogonal": 300.0}
+CENTRAL = {"hbt": 120.0, "hom_parallel": 280.0, "hom_orthogonal": 560.0}
 
 
 def most(rate: float, campaigns: int) -> int:
@@ -34,10 +34,10 @@ def decided(name: str, light: Light, quads: int) -> Verdict:
     return compare(name, blocks, POLICY, rig="made-1", rigs=1, context=CONTEXT).verdict
 
 
-def outcomes(name: str, ratio: float, campaigns: int = CAMPAIGNS, *, quads: int = 2) -> list[Verdict]:
+def outcomes(name: str, ratio: float, campaigns: int = CAMPAIGNS) -> list[Verdict]:
     worse = {DEFINITIONS[name].configurations[0]: ratio}
     first = 10_000 * (1 + list(DEFINITIONS).index(name)) + round(1_000_000 * ratio)
-    return [decided(name, Light(first + number, worse=worse, central=CENTRAL), quads) for number in range(campaigns)]
+    return [decided(name, Light(first + number, worse=worse, central=CENTRAL), 1) for number in range(campaigns)]
 
 
 COUNT_METRICS = ["g2.pulsed.area", "hom.v_unc", "hom.v_co_cross"]
@@ -48,7 +48,7 @@ def test_no_change_rarely_blocks_and_mostly_passes(name):
     found = outcomes(name, 1.0)
     level = POLICY.false_block_rate / family_size(POLICY, 1)
     assert found.count(Verdict.BLOCK) <= most(level, CAMPAIGNS)
-    # without power the miss rate would be kept by never passing; the margins are 2.9 to 4.4 sigma away here
+    # without power the miss rate would be kept by never passing; the margins are 2.7 to 4.4 sigma away here
     assert found.count(Verdict.PASS) >= 0.7 * CAMPAIGNS
 
 
@@ -66,8 +66,6 @@ def test_a_clear_regression_blocks(name):
 
 def drifting(kind: str, seed: int) -> Callable[[int], float]:
     """Log brightness by block: a line of 1 % a block, or an Ornstein-Uhlenbeck walk of 2 % over 20 blocks."""
-    if kind == "none":
-        return lambda _: 0.0
     if kind == "linear":
         return lambda block: -0.01 * block
     rng = np.random.default_rng([seed, 1])
@@ -78,11 +76,11 @@ def drifting(kind: str, seed: int) -> Callable[[int], float]:
     return lambda block: float(walk[block])
 
 
-@pytest.mark.parametrize("kind", ["none", "linear", "ornstein-uhlenbeck"])
+@pytest.mark.parametrize("kind", ["linear", "ornstein-uhlenbeck"])
 def test_brightness_keeps_both_rates_under_drift(kind):
     """Six quads; a drift of -21 % over the campaign, or of 2 % up and down, is no change of the firmware.
 
-    Power where nothing changed: without walk always (3 % are beyond 20 sigma of counting), with it in most.
+    Power where nothing changed: under a line always (3 % are beyond 20 sigma of counting), under a walk in most.
     """
     level = POLICY.false_block_rate / family_size(POLICY, 1)
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import socket
 import struct
 import threading
@@ -22,7 +21,7 @@ from qdhil_sim.protocol.scpi import command
 from qdhil_sim.protocol.server import Endpoint, Server
 from qdhil_sim.protocol.stream import StreamTransport
 
-HOST = f"127.77.{os.getpid() % 250}.1"
+HOST = "127.77.1.1"
 STREAM, HISLIP = f"TCPIP0::{HOST}::5025::SOCKET", f"TCPIP0::{HOST}::hislip0::INSTR"
 HEADER = struct.Struct("!2sBBIQ")
 
