@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from campaigns_made import ALL_METRICS, CONTEXT, Light, counts, decide, made_policy, row
 
-from qdhil.gate.blocks import Arm, Block, as_configuration, total
+from qdhil.gate.blocks import Arm, Block, total
 from qdhil.gate.campaign import ORDERS
 from qdhil.gate.judge import Comparison, compare
 from qdhil.gate.verdict import Verdict
@@ -180,9 +180,6 @@ def test_block_record_round_trips_and_refuses_anything_else():
     for damage in ({"extra": 1}, {"counts": None}, {"counts": {}}):
         with pytest.raises(ValueError, match=r"not a block record|has the keys"):
             Block.from_record({**record, **damage})
-    with pytest.raises(ValueError, match="no configuration"):
-        as_configuration("hot")
-    assert as_configuration("blanked") == "blanked"
 
 
 def test_counts_refuse_what_no_rig_can_count():

@@ -241,7 +241,7 @@ def test_several_clients_at_once_get_their_own_answers(visa: Callable[[str], Mes
 @pytest.mark.parametrize("port", [5025, 4880])
 def test_booting_instrument_resets_connections(echo: Echo, port: int) -> None:
     echo.booted = False
-    with socket.create_connection((HOST, port), timeout=5) as client, pytest.raises(ConnectionError):
+    with pytest.raises(ConnectionError), socket.create_connection((HOST, port), timeout=5) as client:
         _exactly(client, 1)
 
 

@@ -77,6 +77,8 @@ def find_bundle(wanted: str, folder: Path, *, hardware: str) -> Bundle:
         known = ", ".join(sorted(file.parent.name for file in folder.glob(f"*/{MANIFEST_NAME}"))) or "none"
         raise ConfigurationError(f"firmware {wanted}: no such bundle; {folder} has {known}")
     bundle = _load(path)
+    if Path(wanted).name == wanted and bundle.version != wanted:
+        raise RefusedError(f"firmware {wanted}: the bundle in {path} says it is {bundle.version}")
     if hardware not in bundle.manifest.hardware:
         raise RefusedError(
             f"firmware {bundle.version} is for hardware {', '.join(bundle.manifest.hardware)}, the rig has {hardware}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import reduce
 from operator import add
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self
 
 from qdhil.metrics.coincidences import PeakCounts
 
@@ -73,8 +73,7 @@ def total(blocks: Iterable[Block], arm: Arm, configuration: Configuration) -> Pe
     return reduce(add, counts)
 
 
-def as_configuration(name: str) -> Configuration:
-    """Return a configuration's name with its type; refuse (ValueError) any other."""
-    if name not in ("hbt", "hom_parallel", "hom_orthogonal", "blanked"):
-        raise ValueError(f"no configuration {name!r}")
-    return cast(Configuration, name)
+def dark_rates_hz(blanked: Iterable[PeakCounts]) -> tuple[float, float] | None:
+    """Return the dark count rates of both detectors from the last blanked block, ``None`` without one."""
+    *_, counts = (None, *blanked)
+    return None if counts is None else (counts.singles_a / counts.dwell_s, counts.singles_b / counts.dwell_s)

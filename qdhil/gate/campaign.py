@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from qdhil.errors import InfraFault
-from qdhil.gate.blocks import Arm, Block, Configuration
+from qdhil.gate.blocks import Arm, Block, Configuration, dark_rates_hz
 from qdhil.gate.faults import FaultTally
 from qdhil.gate.policy import CampaignPolicy
 from qdhil.metrics.coincidences import PeakCounts
@@ -117,7 +117,7 @@ class Campaign:
         self._journal = journal
         self._on_progress = on_progress
         self._blocks: dict[Configuration, tuple[Block, ...]] = {}
-        self._dark_counts: PeakCounts | None = None
+        self._dark_rates_hz: tuple[float, float] | None = None
         self._failure: Exception | None = None
         self._quads = 0
         self.faults = FaultTally()
@@ -146,20 +146,20 @@ class Campaign:
         """The configurations measured so far."""
         return tuple(self._blocks)
 
-    def dark_rates_hz(self) -> tuple[float, float]:
+    def dark_rates_hz(self) -> tuple[float, float] | None:
         """Return the dark count rates of both detectors, from one blanked block under the baseline."""
         if self._failure is not None:
             raise self._failure
-        if self._dark_counts is None:
+        if self._dark_rates_hz is None:
             dwell_s = self._design.dwell_s.blanked
             try:
                 self._bench.stage()
-                self._dark_counts = self._measure(0, 0, "baseline", "blanked", dwell_s).counts
+                dark = self._measure(0, 0, "baseline", "blanked", dwell_s)
+                self._dark_rates_hz = dark_rates_hz([dark.counts])
             except Exception as failure:
                 self._failure = failure
                 raise
-        counts = self._dark_counts
-        return counts.singles_a / counts.dwell_s, counts.singles_b / counts.dwell_s
+        return self._dark_rates_hz
 
     def _acquire(self, configurations: tuple[Configuration, ...]) -> None:
         self._bench.stage()

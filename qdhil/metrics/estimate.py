@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from qdhil.metrics.histogram import Histogram
+
+_OPTIONAL = ("corrected_low", "corrected_high", "systematic", "histogram")
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -35,6 +39,13 @@ class Estimate:
         Value after the correction named in ``correction``; ``None`` where nothing was corrected.
     correction
         What was corrected and with which numbers.
+    corrected_low, corrected_high
+        Confidence interval of ``corrected``, where the correction's own uncertainty is known.
+    systematic
+        Standard uncertainty of ``corrected`` (of ``value`` where nothing was corrected) by calibrations that
+        no longer run reduces; kept apart from the interval, which is statistical.
+    histogram
+        The histogram that was fitted, where ``counts`` alone can't restore it.
     """
 
     definition: str
@@ -49,7 +60,14 @@ class Estimate:
     raw: float
     corrected: float | None = None
     correction: str | None = None
+    corrected_low: float | None = None
+    corrected_high: float | None = None
+    systematic: float | None = None
+    histogram: Histogram | None = None
 
     def record(self) -> dict[str, Any]:
-        """Return the estimate as plain data, ready for JSON."""
-        return asdict(self)
+        """Return the estimate as plain data, ready for JSON; what only some estimates have is left out of the rest."""
+        record = {name: value for name, value in asdict(self).items() if name not in _OPTIONAL or value is not None}
+        if self.histogram is not None:
+            record["histogram"] = self.histogram.record()
+        return record

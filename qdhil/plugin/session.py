@@ -87,7 +87,7 @@ class Payloads:
             report.longrepr = f"{_verdict_of(error)}: {error}"
         elif report.failed and not (isinstance(error, AssertionError) and _explains_itself(payload)):
             payload["problem"] = [
-                str(Verdict.INCONCLUSIVE if isinstance(error, AssertionError) else Verdict.INFRA),
+                str(Verdict.INCONCLUSIVE if isinstance(error, _SAID_BY_THE_TEST) else Verdict.INFRA),
                 f"{item.nodeid} ({report.when}): {type(error).__name__}: {' '.join(str(error).split())}",
             ]
         elif report.failed:
@@ -96,6 +96,10 @@ class Payloads:
         if payload:
             report.qdhil = {**payload, "rig": rig}  # type: ignore[attr-defined]
         return report
+
+
+_SAID_BY_THE_TEST = (AssertionError, pytest.fail.Exception)
+"""How a test says that something is not as it should be; any other exception is a failure of the tools."""
 
 
 def _explains_itself(payload: dict[str, Any]) -> bool:

@@ -77,6 +77,13 @@ def resolve(config: pytest.Config) -> Settings:
     bundles = {name: _bundles(config, name, rig, rack_file) for name, rig in rigs.items()}
     if len({(baseline.sha256, candidate.sha256) for baseline, candidate in bundles.values()}) > 1:
         raise ConfigurationError("the selected rigs would compare different firmware; name --baseline and --candidate")
+    for name, rig in rigs.items():
+        period_ps = 1e12 / rig.calibration.rep_rate_hz
+        if policy.window.window_ps > period_ps:
+            raise ConfigurationError(
+                f"policy window.window_ps = {policy.window.window_ps}: wider than the {period_ps:g} ps "
+                f"between the pulses of rig {name}"
+            )
     shared: dict[str, Any] = getattr(config, "workerinput", {}).get("qdhil", {})
     seed = config.getoption("seed")
     order_seed = shared.get("order_seed", seed if seed is not None else secrets.randbits(32))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qdhil.errors import ConfigurationError, RefusedError
-from qdhil.gate.blocks import ARMS
+from qdhil.gate.blocks import ARMS, dark_rates_hz
 from qdhil.gate.conclusion import RigOutcome, conclude
 from qdhil.gate.faults import FaultTally
 from qdhil.gate.judge import Comparison, compare
@@ -76,11 +76,14 @@ def _compare_again(folder: Path, recorded: Comparison, policy: Policy, verdict: 
     ):
         raise RefusedError(f"{folder / recorded.rig / RUN_NAME} names another rig, other firmware or another policy")
     blocks = [block for block in read_blocks(folder / recorded.rig) if block.excluded is None]
+    dark_rate_hz = dark_rates_hz(block.counts for block in blocks if block.configuration == "blanked")
+    if dark_rate_hz != verdict.dark_rate_hz.get(recorded.rig):
+        raise RefusedError(f"dark rates on {recorded.rig}: the blanked block gives {dark_rate_hz} /s")
     context = Context(
         exclude_lags=run.calibration.exclude_lags,
         dead_time_ps=run.calibration.dead_time_ps,
         confidence=policy.confidence,
-        dark_rate_hz=verdict.dark_rate_hz.get(recorded.rig),
+        dark_rate_hz=dark_rate_hz,
     )
     try:
         return compare(recorded.definition, blocks, policy, rig=recorded.rig, rigs=len(verdict.rigs), context=context)

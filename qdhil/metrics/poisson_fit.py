@@ -1,0 +1,237 @@
+"""Fits of expected counts to histograms by the Poisson likelihood, and intervals by its profile.
+
+The deviance 2·Σ[m - n + n·ln(n/m)] is minimised by Fisher scoring with a Levenberg damping. Least squares
+with errors sqrt(n) would be biased wherever bins hold few counts (Baker and Cousins, Nucl. Instrum.
+Methods 221, 437 (1984)). An interval is where the deviance, minimised over all other parameters, rises by
+the quantile of χ² with one degree of freedom (Wilks); it stays sound at the edge of the allowed range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Model = Callable[[Floats], Floats]
+"""Expected counts per bin, shape (bins,), from the parameters, shape (parameters,)."""
+
+_SMALLEST = 1e-12
+_STEP = 1e-5
+_ROUNDS = 200
+_CONVERGED = 1e-7
+"""Change of the deviance below which a step is the last; errors are where it rises by 1."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A quantity to be fitted: where to begin, between which values, and the size of a telling change."""
+
+    name: str
+    start: float
+    low: float
+    high: float
+    scale: float | None = None
+
+    @property
+    def step(self) -> float:
+        """Step of the numerical derivative."""
+        return _STEP * (self.scale or abs(self.start) or 1.0)
+
+
+@dataclass(frozen=True)
+class PoissonFit:
+    """The best parameters, their covariance by Fisher information, and how well they fit.
+
+    Parameters
+    ----------
+    values
+        Best parameters, shape (parameters,).
+    covariance
+        Inverse Fisher information, shape (parameters, parameters); 0 for those held fixed or at a bound.
+    deviance
+        Poisson deviance at the best parameters.
+    expected
+        Expected counts per bin, shape (bins,).
+    misfit
+        Pearson's χ² less its mean, in its standard deviations; right at any counts per bin.
+    chi2
+        Pearson's χ² per degree of freedom.
+    """
+
+    values: Floats
+    covariance: Floats
+    deviance: float
+    expected: Floats
+    misfit: float
+    chi2: float
+
+    @property
+    def errors(self) -> Floats:
+        """Standard errors, shape (parameters,)."""
+        diagonal: Floats = np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
+        return diagonal
+
+
+def fit_poisson(counts: npt.NDArray[np.int64], model: Model, parameters: Sequence[Parameter]) -> PoissonFit:
+    """Return the parameters of largest Poisson likelihood.
+
+    Parameters
+    ----------
+    counts
+        Counts per bin, shape (bins,).
+    model
+        Expected counts per bin as a function of the parameters.
+    parameters
+        Start, bounds and scale of each; equal bounds hold a parameter fixed.
+
+    Raises
+    ------
+    ValueError
+        If the model isn't finite where the search begins.
+    """
+    n = counts.astype(np.float64)
+    low, high = (np.array([getattr(p, side) for p in parameters]) for side in ("low", "high"))
+    steps = np.array([p.step for p in parameters])
+    x = np.clip([p.start for p in parameters], low, high)
+    expected = _positive(model(x))
+    if not bool(np.all(np.isfinite(expected))):
+        raise ValueError("the model is not finite where the fit begins")
+    loss, damping = _deviance(n, expected), 1e-3
+    for _ in range(_ROUNDS):
+        slopes = _slopes(model, x, steps, low, high)
+        gradient = slopes @ (n / expected - 1)
+        free = ~(((x <= low) & (gradient <= 0)) | ((x >= high) & (gradient >= 0)))
+        information = (slopes / expected) @ slopes.T
+        gain, (x, expected, loss), damping = _descend(
+            n, model, (x, expected, loss), (gradient, information, free), (low, high), damping
+        )
+        if gain < _CONVERGED:
+            break
+    return _summary(n, x, expected, loss, (_slopes(model, x, steps, low, high), low, high))
+
+
+def profile_interval(
+    counts: npt.NDArray[np.int64],
+    model: Model,
+    parameters: Sequence[Parameter],
+    fit: PoissonFit,
+    index: int,
+    confidence: float = 0.95,
+) -> tuple[float, float]:
+    """Return the profile-likelihood interval of one parameter; a bound of the parameter is a bound of it.
+
+    Parameters
+    ----------
+    counts, model, parameters
+        As for :func:`fit_poisson`.
+    fit
+        What it returned.
+    index
+        Which parameter.
+    confidence
+        Nominal coverage.
+    """
+    from scipy.special import ndtri
+
+    rise = float(ndtri((1 + confidence) / 2))
+    started = [
+        replace(p, start=float(value), scale=p.scale or abs(p.start) or None)
+        for p, value in zip(parameters, fit.values, strict=True)
+    ]
+
+    def root(value: float) -> float:
+        held = list(started)
+        held[index] = replace(started[index], start=value, low=value, high=value)
+        again = fit_poisson(counts, model, held)
+        return float(np.sqrt(max(again.deviance - fit.deviance, 0.0))) - rise
+
+    best, chosen = float(fit.values[index]), parameters[index]
+    first = rise * float(fit.errors[index]) or (chosen.high - chosen.low) * 1e-3
+    return _edge(root, best, -first, chosen.low), _edge(root, best, first, chosen.high)
+
+
+def _edge(root: Callable[[float], float], best: float, reach: float, bound: float) -> float:
+    """Return where ``root`` crosses 0 between ``best`` and ``bound``, beginning at ``best + reach``."""
+    from scipy.optimize import brentq
+
+    inner, outer = best, best
+    for _ in range(40):
+        inner, outer = outer, best + reach
+        if (outer - bound) * reach >= 0:
+            outer = bound
+        if root(outer) >= 0:
+            break
+        if outer == bound:
+            return bound
+        reach *= 1.6
+    else:
+        return bound
+    return float(brentq(root, inner, outer, xtol=1e-3 * abs(outer - best), rtol=1e-9))
+
+
+def _positive(expected: Floats) -> Floats:
+    return np.maximum(expected, _SMALLEST)
+
+
+def _deviance(n: Floats, expected: Floats) -> float:
+    from scipy.special import xlogy
+
+    return float(2 * np.sum(expected - n + xlogy(n, n / expected)))
+
+
+def _slopes(model: Model, x: Floats, steps: Floats, low: Floats, high: Floats) -> Floats:
+    """Return the derivatives of the expected counts, shape (parameters, bins); zero for those held fixed."""
+    rows = []
+    for i, step in enumerate(steps):
+        down, up = x.copy(), x.copy()
+        down[i], up[i] = max(x[i] - step, low[i]), min(x[i] + step, high[i])
+        width = up[i] - down[i]
+        rows.append((model(up) - model(down)) / width if width > 0 else np.zeros_like(model(x)))
+    return np.array(rows)
+
+
+_State = tuple[Floats, Floats, float]
+
+
+def _descend(
+    n: Floats,
+    model: Model,
+    state: _State,
+    local: tuple[Floats, Floats, npt.NDArray[np.bool_]],
+    bounds: tuple[Floats, Floats],
+    damping: float,
+) -> tuple[float, _State, float]:
+    """Return the gain of one accepted step (0 if none is left), the state after it, and the next damping."""
+    x, _, loss = state
+    gradient, information, free = local
+    if not bool(free.any()):
+        return 0.0, state, damping
+    block = information[np.ix_(free, free)]
+    diagonal = np.maximum(np.diag(block), _SMALLEST * max(float(np.diag(block).max()), _SMALLEST))
+    while damping < 1e12:
+        trial = x.copy()
+        trial[free] += np.linalg.solve(block + damping * np.diag(diagonal), gradient[free])
+        trial = np.clip(trial, *bounds)
+        expected = _positive(model(trial))
+        again = _deviance(n, expected) if bool(np.all(np.isfinite(expected))) else np.inf
+        if again <= loss:
+            return loss - again, (trial, expected, again), max(damping / 10, 1e-9)
+        damping *= 10
+    return 0.0, state, damping
+
+
+def _summary(n: Floats, x: Floats, expected: Floats, loss: float, local: tuple[Floats, Floats, Floats]) -> PoissonFit:
+    slopes, low, high = local
+    free = (x > low) & (x < high)
+    covariance = np.zeros((x.size, x.size))
+    # bins without expectation say nothing about the error, and 1/m would let them dominate
+    filled = expected > 1e-9
+    information = (slopes[np.ix_(free, filled)] / expected[filled]) @ slopes[np.ix_(free, filled)].T
+    covariance[np.ix_(free, free)] = np.linalg.pinv(information, hermitian=True)
+    pearson = float(np.sum((n[filled] - expected[filled]) ** 2 / expected[filled]))
+    freedom = max(int(filled.sum()) - int(free.sum()), 1)
+    misfit = (pearson - freedom) / float(np.sqrt(np.sum(2 + 1 / expected[filled]))) if filled.any() else 0.0
+    return PoissonFit(x, covariance, loss, expected, misfit, pearson / freedom)
