@@ -1,4 +1,4 @@
-"""Make the checkout's own suites runnable; everything else comes from the installed plugin."""
+"""Keep run folders and wheels out of collection; everything else comes from the installed plugin."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "docs" / "example-run"
+HISTOGRAM = ROOT / "docs" / "example-histogram.txt"
 SCHEMAS = ROOT / "docs" / "schemas"
 SCHEMA_NAMES = ("rack", "policy", "manifest", "run", "verdict")
 SEED = "20261123"
@@ -68,8 +70,11 @@ def measure_example() -> None:
     subprocess.run([str(ROOT / "ci" / "canary"), "--seed", SEED, "--runs", str(runs)], check=True)
     (run,) = runs.iterdir()
     shutil.rmtree(EXAMPLE, ignore_errors=True)
-    keep = ("*.log", "hom_*")
-    shutil.copytree(run, EXAMPLE, ignore=shutil.ignore_patterns(*keep))
+    shutil.copytree(run, EXAMPLE, ignore=shutil.ignore_patterns("*.log", "hom_*"))
+    histogram = json.loads((EXAMPLE / "sim-a1" / "hbt.json").read_text())
+    centres = range(histogram["first_ps"] + histogram["bin_ps"] // 2, -histogram["first_ps"], histogram["bin_ps"])
+    lines = (f"{tau_ps} {count}\n" for tau_ps, count in zip(centres, histogram["counts"]["baseline"], strict=True))
+    HISTOGRAM.write_text("# tau_ps counts: HBT coincidences of the baseline in docs/example-run\n" + "".join(lines))
 
 
 def main() -> None:

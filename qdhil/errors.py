@@ -9,17 +9,25 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from qdhil.exit_codes import ExitCode
+
 
 class QdhilError(Exception):
     """Base of every error that qdhil raises on purpose; ``exit_code`` is what the process ends with."""
 
-    exit_code = 70
+    exit_code = ExitCode.INTERNAL
 
 
 class ConfigurationError(QdhilError):
     """A file, option or argument that can't be used; the message says which, and what would do."""
 
-    exit_code = 64
+    exit_code = ExitCode.USAGE
+
+
+class UndecidedError(QdhilError):
+    """The counts don't allow a decision; the message says which are missing."""
+
+    exit_code = ExitCode.INCONCLUSIVE
 
 
 class FormatError(ConfigurationError):
@@ -27,9 +35,9 @@ class FormatError(ConfigurationError):
 
 
 class RefusedError(QdhilError):
-    """A signature, digest, policy or replay check failed: nothing was installed or decided."""
+    """A digest, hardware or record check failed: nothing was installed or decided."""
 
-    exit_code = 40
+    exit_code = ExitCode.REFUSED
 
 
 class TagFault(QdhilError):
@@ -48,13 +56,13 @@ class TagFault(QdhilError):
         What would have been right, as text.
     """
 
-    exit_code = 30
+    exit_code = ExitCode.INFRA
 
     def __init__(self, quantity: str, last_value: object, band: str) -> None:
         self.quantity = quantity
         self.last_value = str(last_value)
         self.band = band
-        super().__init__(f"{quantity} is {last_value}, expected {band}")
+        super().__init__(f"{quantity}: {last_value} (allowed: {band})")
 
 
 class InfraFault(QdhilError):
@@ -74,7 +82,7 @@ class InfraFault(QdhilError):
         What the person at the rig should do.
     """
 
-    exit_code = 30
+    exit_code = ExitCode.INFRA
 
     def __init__(
         self, rig: str, instrument: str, quantity: str, last_value: object, band: str, advice: str = ""
@@ -85,7 +93,7 @@ class InfraFault(QdhilError):
         self.last_value = "none" if last_value is None else str(last_value)
         self.band = band
         self.advice = advice
-        message = f"rig {rig}, {instrument}: {quantity} is {self.last_value}, allowed {band}"
+        message = f"rig {rig}, {instrument}: {quantity}: {self.last_value} (allowed: {band})"
         super().__init__(f"{message}; {advice}" if advice else message)
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, ...]]:

@@ -13,12 +13,13 @@ from qdhil.errors import InfraFault
 from qdhil.gate.blocks import Arm, Block, Configuration
 from qdhil.gate.campaign import ORDERS, Campaign, Progress
 from qdhil.gate.conclusion import RigOutcome, conclude
+from qdhil.gate.definitions import DEFINITIONS, Context
 from qdhil.gate.judge import Comparison, compare
-from qdhil.gate.metrics import DEFINITIONS, Context
 from qdhil.gate.policy import Policy
 from qdhil.metrics import PeakCounts
 from qdhil.record.run_folder import POLICY_NAME, RUN_NAME, VERDICT_NAME, BlockJournal, write_json
-from qdhil.record.schemas import CalibrationRecord, FirmwareRecord, RunRecord, SoftwareRecord, VerdictRecord
+from qdhil.record.schemas import CalibrationRecord, FirmwareRecord, RunRecord, SoftwareRecord
+from qdhil.record.verdict import verdict_record
 
 CONTEXT = Context(exclude_lags=1, dead_time_ps=20_000, confidence=0.95, dark_rate_hz=(100.0, 110.0))
 TRIGGERS = 8_000_000
@@ -265,23 +266,14 @@ def write_run(root: Path, lights: Mapping[str, Light], **faults: Mapping[int, Ex
         decided = {c.definition: c for c in decide(policy, blocks, rigs=len(lights), rig=rig)}
         outcomes[rig] = RigOutcome(comparisons=decided, faults=measured.faults)
     conclusion = conclude(policy, outcomes)
-    record = VerdictRecord(
-        schema_version=1,
-        verdict=conclusion.verdict,
-        exit_code=conclusion.verdict.exit_code,
-        reasons=list(conclusion.reasons),
-        baseline=baseline,
-        candidate=candidate,
-        policy=policy.name,
-        policy_sha256=policy.sha256,
-        miss_rate=policy.miss_rate,
-        false_block_rate=policy.false_block_rate,
-        rigs=list(lights),
-        comparisons=[c.record() for outcome in outcomes.values() for c in outcome.comparisons.values()],
-        faults={rig: outcome.faults.record() for rig, outcome in outcomes.items() if outcome.faults},
+    record = verdict_record(
+        policy,
+        (baseline, candidate),
+        dict.fromkeys(lights, "simulated"),
+        outcomes,
+        conclusion,
         dark_rate_hz=dict.fromkeys(lights, CONTEXT.dark_rate_hz),
         started="2026-01-01T00:00:00+00:00",
-        finished="2026-01-01T00:01:00+00:00",
     )
     write_json(root / VERDICT_NAME, record.model_dump(mode="json"))
     return root

@@ -62,8 +62,9 @@ def test_gate_ends_with_the_verdict(qdhil, runs, name, code):
     assert (ended.code, ended.err) == (code, "")
     lines = ended.out.splitlines()
     assert f"verdict: {name} (exit {code})" in lines
-    assert lines[0].split()[:2] == ["rig", "metric"]
-    assert sum(line.startswith("sim-a1") for line in lines) == 4
+    assert lines[0] == "1.5.0 against 1.4.0, policy made, sim-a1 (simulated)"
+    assert lines[2].split()[:2] == ["rig", "metric"]
+    assert sum(line.startswith("sim-a1  ") for line in lines) == 4
     assert "P(PASS | worse by the margin) <= 0.05" in lines[-1]
 
 

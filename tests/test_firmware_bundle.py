@@ -131,7 +131,7 @@ def test_a_manifest_that_is_wrong_is_told_by_path(folder, change, path):
 
 def test_all_mistakes_of_a_manifest_are_told_at_once(folder):
     edit(folder, note="new", sequence="many", hardware=[])
-    with pytest.raises(ConfigurationError, match=r"sequence: .*hardware: .*note: "):
+    with pytest.raises(ConfigurationError, match=r"(?s)sequence: .*hardware: .*note: "):
         load(folder)
 
 

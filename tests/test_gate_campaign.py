@@ -28,7 +28,7 @@ def test_every_quad_is_abba_or_baab_by_a_seeded_coin():
 
 def test_nothing_is_touched_before_blocks_are_asked_for():
     bench = ScriptedBench()
-    assert campaign(bench).acquired == ()
+    campaign(bench)
     assert bench.calls == []
 
 
@@ -53,7 +53,6 @@ def test_blocks_are_acquired_once_and_replayed():
     assert measured.blocks("hbt") is first
     assert {block.configuration for block in measured.blocks("hom_parallel")} == {"hom_parallel"}
     assert len(bench.calls) == calls
-    assert measured.acquired == ("hbt", "hom_parallel")
 
 
 def test_a_configuration_nobody_announced_is_a_second_row_with_new_quad_numbers():
@@ -131,7 +130,6 @@ def test_the_budget_is_how_many_faults_are_survived():
             again()
         assert repeated.value is spent[2]
     assert len(bench.calls) == calls, "a rig that was given up is left alone"
-    assert measured.acquired == ()
 
 
 def test_a_budget_of_nothing_survives_no_fault():
@@ -201,7 +199,7 @@ def test_progress_counts_visits_and_tells_faults():
     )
     arms = [block.arm for block in measured.blocks("hbt")]
     assert said[0] == f"visit 1/8: {arms[0]}, hbt"
-    assert said[2] == f"visit 1/8: {arms[0]}, hbt, 1 faults"
-    assert said[-1] == f"visit 8/8: {arms[-1]}, hbt, 1 faults"
+    assert said[2] == f"visit 1/8: {arms[0]}, hbt, 1 fault"
+    assert said[-1] == f"visit 8/8: {arms[-1]}, hbt, 1 fault"
     measured.blocks("hom_parallel")
     assert said[-1].startswith("visit 8/8"), "a second row counts from its own beginning"

@@ -14,8 +14,8 @@ import pytest
 from campaigns_made import CONTEXT, Light, ScriptedBench, campaign, fault, made_policy, row
 from scipy.stats import binom
 
+from qdhil.gate.definitions import DEFINITIONS
 from qdhil.gate.judge import compare, family_size
-from qdhil.gate.metrics import DEFINITIONS
 from qdhil.gate.verdict import Verdict
 
 ALARM = 1e-4

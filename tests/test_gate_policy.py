@@ -8,7 +8,7 @@ import pytest
 from campaigns_made import POLICY_TEXT
 
 from qdhil.errors import ConfigurationError
-from qdhil.gate.metrics import DEFINITIONS
+from qdhil.gate.definitions import DEFINITIONS
 from qdhil.gate.policy import default_policy_file, load_policy
 
 

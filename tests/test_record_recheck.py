@@ -66,9 +66,9 @@ def test_an_untouched_run_gives_its_verdict_again(runs, name):
 def test_a_pure_source_leaves_a_readable_record(runs):
     """Without any central count the ratio is undefined and its interval open."""
     record = recheck(runs["INCONCLUSIVE"])
-    purity = next(entry for entry in record.comparisons if entry["definition"] == "g2.pulsed.area")
-    assert purity["change"]["ratio"] is None
-    assert purity["change"]["high"] == "inf"
+    purity = next(entry for entry in record.comparisons if entry.definition == "g2.pulsed.area")
+    assert purity.change.ratio is None
+    assert purity.change.high == "inf"
     assert any("undefined" in line for line, _ in verdict_lines(record))
 
 
@@ -149,8 +149,8 @@ VERDICT_EDITS: dict[str, Callable[[Any], None]] = {
     "level": lambda data: data["comparisons"][0].update(block_level=0.05),
     "a comparison lost": lambda data: data.update(comparisons=data["comparisons"][:-1]),
     "all comparisons lost": lambda data: data["comparisons"].clear(),
-    "a rig lost": lambda data: data.update(rigs=data["rigs"][:1]),
-    "all rigs lost": lambda data: data.update(rigs=[], comparisons=[], faults={}),
+    "a rig lost": lambda data: data.update(rigs={"sim-a1": "simulated"}),
+    "all rigs lost": lambda data: data.update(rigs={}, comparisons=[], faults={}),
     "another rig": lambda data: data["comparisons"][0].update(rig="sim-a2"),
     "unknown rig": lambda data: data["comparisons"][0].update(rig="sim-b7"),
     "unknown metric": lambda data: data["comparisons"][0].update(definition="g2.cw"),

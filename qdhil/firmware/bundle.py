@@ -7,22 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from qdhil.errors import ConfigurationError, RefusedError
+from qdhil.model_files import Strict, read_json
 
 MANIFEST_NAME = "manifest.json"
 
 
-class Manifest(BaseModel):
+class Manifest(Strict):
     """The facts of a firmware image; see ``docs/firmware.md`` for an annotated example."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     schema_version: Literal[1]
     version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+([.+-][0-9A-Za-z.+-]+)?$")]
     sequence: Annotated[int, Field(ge=0)]
-    """Grows with every release; tells a downgrade from an upgrade."""
+    """Grows with every release; recorded, not checked."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     """Digest of the image file, and what the controller must report after boot."""
     hardware: Annotated[list[str], Field(min_length=1)]
@@ -87,14 +86,11 @@ def find_bundle(wanted: str, folder: Path, *, hardware: str) -> Bundle:
 
 
 def _load(path: Path) -> Bundle:
+    manifest = read_json(path / MANIFEST_NAME, Manifest, "firmware manifest")
     try:
-        manifest = Manifest.model_validate_json((path / MANIFEST_NAME).read_bytes())
         image = (path / manifest.image).read_bytes()
     except OSError as error:
         raise ConfigurationError(f"firmware bundle {path}: {error.strerror}: {error.filename}") from error
-    except ValidationError as error:
-        lines = [f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg']}" for item in error.errors()]
-        raise ConfigurationError(f"firmware bundle {path / MANIFEST_NAME}: " + "; ".join(lines)) from error
     digest = hashlib.sha256(image).hexdigest()
     if digest != manifest.sha256:
         raise RefusedError(f"firmware bundle {path}: image has sha256 {digest}, its manifest says {manifest.sha256}")

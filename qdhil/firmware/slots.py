@@ -12,6 +12,8 @@ from typing import Protocol
 from qdhil.errors import InfraFault
 from qdhil.firmware.bundle import Bundle
 
+_LOOK = "see who else writes to this controller; then try again"
+
 
 class FirmwareChannel(Protocol):
     """What a controller must offer to be switched between two images."""
@@ -85,7 +87,7 @@ def run_candidate(channel: FirmwareChannel, candidate: Bundle, rig: str) -> None
         channel.reboot()
     staged = channel.slot_sha256(1 - channel.running_slot)
     if staged != candidate.sha256:
-        raise InfraFault(rig, "controller", "sha256 of the staged image", staged or "empty", candidate.sha256)
+        raise InfraFault(rig, "controller", "sha256 of the staged image", staged or "empty", candidate.sha256, _LOOK)
     channel.mark_for_test()
     channel.reboot()
     verify_running(channel, candidate, rig, confirmed=False)
@@ -105,7 +107,7 @@ def verify_running(channel: FirmwareChannel, bundle: Bundle, rig: str, *, confir
         )
     version = channel.version
     if version != bundle.version:
-        raise InfraFault(rig, "controller", "version of the running firmware", version, bundle.version)
+        raise InfraFault(rig, "controller", "version of the running firmware", version, bundle.version, _LOOK)
     if channel.confirmed != confirmed:
         state, wanted = ("unconfirmed", "confirmed")[channel.confirmed], ("unconfirmed", "confirmed")[confirmed]
-        raise InfraFault(rig, "controller", f"state of firmware {bundle.version}", state, wanted)
+        raise InfraFault(rig, "controller", f"state of firmware {bundle.version}", state, wanted, _LOOK)

@@ -9,9 +9,9 @@ from operator import add
 from typing import Any, Literal, Self
 
 from qdhil.metrics.coincidences import PeakCounts
+from qdhil.tags.acquisition import Configuration
 
 Arm = Literal["baseline", "candidate"]
-Configuration = Literal["hbt", "hom_parallel", "hom_orthogonal", "blanked"]
 ARMS: tuple[Arm, Arm] = ("baseline", "candidate")
 
 
@@ -22,7 +22,7 @@ class Block:
     Parameters
     ----------
     quad, position
-        Which ABBA group, and which of its four visits.
+        Which ABBA group, and which of its four visits; ``None`` for the blanked block, which stands outside.
     arm
         Firmware that ran, verified by its hash.
     configuration
@@ -37,8 +37,8 @@ class Block:
         Why the block does not count (a fault later in its quad), or ``None``.
     """
 
-    quad: int
-    position: int
+    quad: int | None
+    position: int | None
     arm: Arm
     configuration: Configuration
     counts: PeakCounts

@@ -16,10 +16,11 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from qdhil.errors import InfraFault
-from qdhil.gate.blocks import Arm, Block, Configuration, dark_rates_hz
+from qdhil.gate.blocks import Arm, Block, dark_rates_hz
 from qdhil.gate.faults import FaultTally
 from qdhil.gate.policy import CampaignPolicy
 from qdhil.metrics.coincidences import PeakCounts
+from qdhil.tags.acquisition import Configuration
 
 ORDERS: tuple[tuple[Arm, ...], tuple[Arm, ...]] = (
     ("baseline", "candidate", "candidate", "baseline"),
@@ -27,7 +28,7 @@ ORDERS: tuple[tuple[Arm, ...], tuple[Arm, ...]] = (
 )
 
 
-class Bench(Protocol):
+class CampaignRig(Protocol):
     """What a campaign needs of a rig; every method raises InfraFault when the rig fails."""
 
     @property
@@ -68,17 +69,19 @@ class Journal(Protocol):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a campaign is."""
+    """How far a campaign is; ``visit`` is ``None`` while dark counts are taken."""
 
+    visit: int | None
     visits: int
-    of_visits: int
     arm: Arm
     configuration: Configuration
     faults: int
 
     def __str__(self) -> str:
-        faults = f", {self.faults} faults" if self.faults else ""
-        return f"visit {self.visits}/{self.of_visits}: {self.arm}, {self.configuration}{faults}"
+        faults = f", {self.faults} fault{'s' * (self.faults != 1)}" if self.faults else ""
+        if self.visit is None:
+            return f"dark counts{faults}"
+        return f"visit {self.visit}/{self.visits}: {self.arm}, {self.configuration}{faults}"
 
 
 class Campaign:
@@ -86,7 +89,7 @@ class Campaign:
 
     Parameters
     ----------
-    bench
+    rig
         The rig.
     design
         Quads, dwell and fault budget.
@@ -102,7 +105,7 @@ class Campaign:
 
     def __init__(
         self,
-        bench: Bench,
+        rig: CampaignRig,
         design: CampaignPolicy,
         wanted: Iterable[Configuration],
         *,
@@ -110,7 +113,7 @@ class Campaign:
         journal: Journal,
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> None:
-        self._bench = bench
+        self._rig = rig
         self._design = design
         self._wanted = tuple(dict.fromkeys(wanted))
         self._order = random.Random(seed)
@@ -141,11 +144,6 @@ class Campaign:
                 raise
         return self._blocks[configuration]
 
-    @property
-    def acquired(self) -> tuple[Configuration, ...]:
-        """The configurations measured so far."""
-        return tuple(self._blocks)
-
     def dark_rates_hz(self) -> tuple[float, float] | None:
         """Return the dark count rates of both detectors, from one blanked block under the baseline."""
         if self._failure is not None:
@@ -153,8 +151,8 @@ class Campaign:
         if self._dark_rates_hz is None:
             dwell_s = self._design.dwell_s.blanked
             try:
-                self._bench.stage()
-                dark = self._measure(0, 0, "baseline", "blanked", dwell_s)
+                self._rig.stage()
+                dark = self._measure(None, None, "baseline", "blanked", dwell_s)
                 self._dark_rates_hz = dark_rates_hz([dark.counts])
             except Exception as failure:
                 self._failure = failure
@@ -162,7 +160,7 @@ class Campaign:
         return self._dark_rates_hz
 
     def _acquire(self, configurations: tuple[Configuration, ...]) -> None:
-        self._bench.stage()
+        self._rig.stage()
         series: list[Block] = []
         for _ in range(self._design.quads):
             order = self._order.choice(ORDERS)
@@ -188,24 +186,19 @@ class Campaign:
                 return blocks
 
     def _visit(self, quad: int, position: int, arm: Arm, configurations: tuple[Configuration, ...]) -> list[Block]:
-        self._bench.boot(arm)
+        self._rig.boot(arm)
         return [
             self._measure(quad, position, arm, name, getattr(self._design.dwell_s, name)) for name in configurations
         ]
 
-    def _measure(self, quad: int, position: int, arm: Arm, configuration: Configuration, dwell_s: float) -> Block:
-        self._on_progress(
-            Progress(
-                4 * (quad % self._design.quads) + position + 1,
-                4 * self._design.quads,
-                arm,
-                configuration,
-                self.faults.total_faults,
-            )
-        )
-        health = self._bench.check_health()
+    def _measure(
+        self, quad: int | None, position: int | None, arm: Arm, configuration: Configuration, dwell_s: float
+    ) -> Block:
+        visit = None if quad is None or position is None else 4 * (quad % self._design.quads) + position + 1
+        self._on_progress(Progress(visit, 4 * self._design.quads, arm, configuration, self.faults.total_faults))
+        health = self._rig.check_health()
         started = datetime.now(UTC).isoformat(timespec="milliseconds")
-        counts = self._bench.measure(arm, configuration, dwell_s)
+        counts = self._rig.measure(arm, configuration, dwell_s)
         block = Block(quad, position, arm, configuration, counts, health, started)
         self._journal.block(block)
         return block
@@ -214,7 +207,7 @@ class Campaign:
         """Write the fault down and bring the rig back, or give up with the fault that says why."""
         self._journal.fault(arm, quad, fault)
         self._journal.exclude(quad, str(fault))
-        self._bench.recover()
+        self._rig.recover()
         self.faults.faults[arm] += 1
         if self.faults.total_faults > self._design.fault_budget:
             raise fault

@@ -1,13 +1,19 @@
-"""The verdict of a whole run: every metric on every rig, what failed, and what is missing."""
+"""The verdict of a whole run: every metric on every rig, what failed, and what is missing.
+
+PASS is an intersection-union test: every metric on every rig must rule out harm of its margin at
+``miss_rate``, which needs no correction. BLOCK divides ``false_block_rate`` over all comparisons
+(Bonferroni, which holds under any dependence), one of them per rig being whether the candidate breaks the
+rig more often than the baseline. What is missing is never PASS.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from qdhil.gate.definitions import DEFINITIONS
 from qdhil.gate.faults import FaultTally
 from qdhil.gate.judge import Comparison, family_size
-from qdhil.gate.metrics import DEFINITIONS
 from qdhil.gate.policy import Policy
 from qdhil.gate.verdict import Verdict, combine
 

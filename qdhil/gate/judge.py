@@ -1,9 +1,6 @@
-"""Decide: one metric on one rig, then the whole family of metrics and rigs.
+"""Decide one metric on one rig: PASS rules out harm of the margin, BLOCK proves more than is tolerated.
 
-PASS is an intersection-union test: every required metric on every rig must rule out harm of its
-margin at ``miss_rate``, which needs no correction. BLOCK divides ``false_block_rate`` over all
-comparisons (Bonferroni, which holds under any dependence), one of them per rig being whether the
-candidate breaks the rig more often than the baseline. What is missing is never PASS.
+PASS is asked first: where harm of the margin is ruled out, a smaller proven change does not block.
 """
 
 from __future__ import annotations
@@ -13,7 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from qdhil.gate.blocks import Arm, Block, total
-from qdhil.gate.metrics import DEFINITIONS, Change, Context
+from qdhil.gate.change import Change, Context
+from qdhil.gate.definitions import DEFINITIONS
 from qdhil.gate.policy import MetricPolicy, Policy
 from qdhil.gate.verdict import Verdict
 from qdhil.metrics import Estimate
@@ -43,7 +41,8 @@ class Comparison:
 
     def record(self) -> dict[str, Any]:
         """Return plain data, ready for JSON."""
-        return {**asdict(self), "verdict": str(self.verdict), "change": self.change.record()}
+        parts = {"baseline": self.baseline.record(), "candidate": self.candidate.record()}
+        return {**asdict(self), **parts, "verdict": str(self.verdict), "change": self.change.record()}
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Self:

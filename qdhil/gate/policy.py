@@ -9,22 +9,17 @@ from __future__ import annotations
 import hashlib
 import importlib.resources
 import json
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from qdhil.errors import ConfigurationError
-from qdhil.gate.metrics import DEFINITIONS
+from qdhil.gate.definitions import DEFINITIONS
+from qdhil.model_files import Strict, read_toml
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class MetricPolicy(_Strict):
+class MetricPolicy(Strict):
     """What is asked of one metric: two ratios candidate/baseline on its scale of harm.
 
     The scale is g2(0) for purity, 1 - V for indistinguishability and the brightness itself, so that a
@@ -37,7 +32,7 @@ class MetricPolicy(_Strict):
     """BLOCK must prove a change beyond this."""
 
 
-class Dwell(_Strict):
+class Dwell(Strict):
     """Device time of one block, in s, by configuration."""
 
     hbt: Annotated[float, Field(gt=0, le=3600)]
@@ -46,17 +41,17 @@ class Dwell(_Strict):
     blanked: Annotated[float, Field(gt=0, le=3600)]
 
 
-class CampaignPolicy(_Strict):
+class CampaignPolicy(Strict):
     """How much is measured."""
 
     quads: Annotated[int, Field(ge=2, le=1000)]
     """ABBA or BAAB groups of four visits; two at least, to see the spread between them."""
     fault_budget: Annotated[int, Field(ge=0, le=100)]
-    """Faults of the rig after which a campaign is given up."""
+    """Faults of the rig that are survived; the next one ends the campaign."""
     dwell_s: Dwell
 
 
-class Window(_Strict):
+class Window(Strict):
     """What counts as a coincidence; fixed before the run, because it moves g2(0) and V."""
 
     window_ps: Annotated[int, Field(gt=0)]
@@ -76,7 +71,7 @@ def _mistake(name: str, wanted: MetricPolicy) -> str | None:
     return None
 
 
-class Policy(_Strict):
+class Policy(Strict):
     """The whole file."""
 
     schema_version: Literal[1]
@@ -122,12 +117,4 @@ def load_policy(file: Path) -> Policy:
     ConfigurationError
         With every error of the file and its path, one a line.
     """
-    try:
-        return Policy.model_validate(tomllib.loads(file.read_text(encoding="utf-8-sig")))
-    except OSError as error:
-        raise ConfigurationError(f"policy file {file}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"policy file {file}: not valid TOML: {error}") from error
-    except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, item['loc'])) or '(file)'}: {item['msg']}" for item in error.errors()]
-        raise ConfigurationError(f"policy file {file}:\n" + "\n".join(lines)) from error
+    return read_toml(file, Policy, "policy file")

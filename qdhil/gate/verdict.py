@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
+from qdhil.exit_codes import ExitCode
+
 
 class Verdict(StrEnum):
     """What a comparison or a whole run says about the candidate."""
@@ -18,21 +20,14 @@ class Verdict(StrEnum):
     INFRA = "INFRA"
     """The rig or the tools failed, which says nothing about the firmware."""
     REFUSED = "REFUSED"
-    """A signature, digest or policy check failed."""
+    """A digest, hardware or record check failed."""
 
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> ExitCode:
         """Exit code of a process that ends with this verdict; never 1, which is a crash's."""
-        return _EXIT_CODES[self]
+        return ExitCode[self.name]
 
 
-_EXIT_CODES = {
-    Verdict.PASS: 0,
-    Verdict.BLOCK: 10,
-    Verdict.INCONCLUSIVE: 20,
-    Verdict.INFRA: 30,
-    Verdict.REFUSED: 40,
-}
 _PRECEDENCE = (Verdict.REFUSED, Verdict.BLOCK, Verdict.INFRA, Verdict.INCONCLUSIVE)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from qdhil.errors import InfraFault
+from qdhil.instruments.config import Controller
 from qdhil.instruments.session import Session
 from qdhil.instruments.wait import wait_until
-from qdhil.rack.config import Controller
 
 _NO_ERROR_CODES = ("0", "+0")
 

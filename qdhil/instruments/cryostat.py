@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from qdhil.instruments.config import Cryostat
 from qdhil.instruments.session import Session
-from qdhil.rack.config import Cryostat
 
 _STATUS_BITS = {1: "invalid reading", 16: "under range", 32: "over range", 64: "sensor zero", 128: "over range"}
 
@@ -25,11 +25,6 @@ class LakeShore336:
     def reading_status(self) -> int:
         """Get the status bits of the reading (``RDGST?``); 0 means valid."""
         return self.session.query_as(f"RDGST? {self._sensor}", int, "reading status", "a whole number")
-
-    @property
-    def setpoint_k(self) -> float:
-        """Get the set point of output 1 in K (``SETP?``)."""
-        return self.session.query_as("SETP? 1", float, "set point", "a number in K")
 
     def check(self) -> dict[str, float]:
         """Return the temperature, or raise InfraFault if it is invalid or out of the rig's band."""

@@ -14,7 +14,7 @@ from qdhil.errors import InfraFault
 if TYPE_CHECKING:
     from pyvisa.resources import MessageBasedResource
 
-    from qdhil.rack.config import Instrument
+    from qdhil.instruments.config import Instrument
 
 _T = TypeVar("_T")
 _CHUNK_BYTES = 1 << 20
@@ -63,7 +63,7 @@ class Session:
         """
         if self._resource is not None:
             return
-        with self._faults("connection", f"{self._instrument.resource} reachable", _REACH):
+        with self._faults(f"connection to {self._instrument.resource}", "open", _REACH):
             resource = _resource_manager(self._backend).open_resource(
                 self._instrument.resource, open_timeout=int(1000 * self._instrument.timeout_s)
             )
@@ -104,20 +104,20 @@ class Session:
 
     def write(self, command: str) -> None:
         """Send a command that has no answer."""
-        with self._faults(command, "accepted", _REACH):
+        with self._faults(f"sending {command}", "accepted", _REACH):
             self._open_resource().write(command)
 
     def write_block(self, command: str, payload: bytes) -> None:
         """Send a command followed by an IEEE-488.2 definite-length block."""
         size = str(len(payload))
-        with self._faults(command, "accepted", _REACH):
+        with self._faults(f"sending {command}", "accepted", _REACH):
             resource = self._open_resource()
             end = (resource.write_termination or "\n").encode()
             resource.write_raw(f"{command} #{len(size)}{size}".encode() + payload + end)
 
     def query(self, command: str) -> str:
         """Send a query and return its answer without line ending."""
-        with self._faults(command, f"answered within {self._instrument.timeout_s:g} s", _REACH):
+        with self._faults(f"answer to {command}", f"within {self._instrument.timeout_s:g} s", _REACH):
             return str(self._open_resource().query(command)).strip()
 
     def query_block(self, command: str) -> bytes:
@@ -129,7 +129,7 @@ class Session:
         import pyvisa
 
         termchar = pyvisa.constants.ResourceAttribute.termchar_enabled
-        with self._faults(command, f"a whole block within {self._instrument.timeout_s:g} s", _REACH):
+        with self._faults(f"answer to {command}", f"a whole block within {self._instrument.timeout_s:g} s", _REACH):
             resource = self._open_resource()
             resource.write(command)
             enabled = resource.get_visa_attribute(termchar)
@@ -199,7 +199,7 @@ def _said_plainly(error: Exception) -> str:
     from pyvisa.constants import StatusCode
 
     plain = {
-        StatusCode.error_timeout: "no answer",
+        StatusCode.error_timeout: "none",
         StatusCode.error_resource_not_found: "connection refused",
         StatusCode.error_connection_lost: "connection lost",
     }

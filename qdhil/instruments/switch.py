@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from qdhil.instruments.config import Switch
 from qdhil.instruments.session import Session
 from qdhil.instruments.wait import wait_until
-from qdhil.rack.config import Path4, Switch
+from qdhil.tags.acquisition import Configuration
 
 _NO_ERROR = "+0, No Error"
 _SETTLE_TIMEOUT_S = 2.0
@@ -26,7 +27,7 @@ class DiConGP600:
             command, lambda answer: int(answer.split(",")[-1]), "switch position", "an input and an output number"
         )
 
-    def select(self, path: Path4) -> None:
+    def select(self, path: Configuration) -> None:
         """Set the path of the light and verify that the switch went there.
 
         Raises

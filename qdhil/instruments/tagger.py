@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qdhil.errors import TagFault
+from qdhil.instruments.config import Tagger
 from qdhil.instruments.session import Session
-from qdhil.rack.config import Tagger
 from qdhil.tags.acquisition import Acquisition
 
 if TYPE_CHECKING:
@@ -41,10 +41,6 @@ class TimeTagger:
         self.session.write("ACQ:STAR")
         number = self.session.query_as("ACQ:ID?", int, "acquisition id", "a whole number")
         return self._split(number, dwell_s, self._pull(number))
-
-    def stop(self) -> None:
-        """Abandon a running acquisition."""
-        self.session.write("ACQ:STOP")
 
     def _pull(self, number: int) -> npt.NDArray[np.int64]:
         import numpy as np

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from qdhil.exit_codes import ExitCode
+
 if TYPE_CHECKING:
     from qdhil.plugin.settings import Settings
 
-_USAGE_EXIT_CODE = 64
-
 SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
+DECIDED: pytest.StashKey[bool] = pytest.StashKey()
+"""Whether this session wrote a verdict."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -57,15 +59,25 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
-    """With ``--rig``, end a usage error with 64, which pytest alone would end with 4."""
+    """With ``--rig``, end a usage error with 64 (pytest: 4), and what decided nothing never with 0."""
     try:
-        return (yield)
+        status = yield
     except pytest.UsageError as error:
         if not config.getoption("rig"):
             raise
         for line in error.args:
             sys.stderr.write(f"ERROR: {line}\n")
-        return _USAGE_EXIT_CODE
+        return ExitCode.USAGE
+    asked_for_help = config.getoption("help") or config.getoption("version")
+    if (
+        config.getoption("rig")
+        and status == ExitCode.PASS
+        and not asked_for_help
+        and not config.stash.get(DECIDED, False)
+    ):
+        sys.stderr.write("qdhil: no test was run, nothing was decided: INCONCLUSIVE\n")
+        return ExitCode.INCONCLUSIVE
+    return status
 
 
 def pytest_configure(config: pytest.Config) -> None:

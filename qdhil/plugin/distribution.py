@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from qdhil.exit_codes import ExitCode
 from qdhil.gate.verdict import Verdict
 from qdhil.plugin.settings import Settings
 
@@ -39,7 +40,9 @@ class RigDistribution:
         self._settings = settings
         distribution = config.getoption("dist", "no")
         if distribution in _REFUSED_DISTRIBUTIONS:
-            pytest.exit(f"--dist {distribution} can't give each rig to one worker; leave --dist out", returncode=64)
+            pytest.exit(
+                f"--dist {distribution} can't give each rig to one worker; leave --dist out", returncode=ExitCode.USAGE
+            )
         if config.getoption("maxworkerrestart", None) is None:
             config.option.maxworkerrestart = "0"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from qdhil.firmware import Bundle
 from qdhil.gate.conclusion import RigOutcome, conclude
 from qdhil.gate.faults import FaultTally
 from qdhil.gate.judge import Comparison
@@ -13,6 +12,7 @@ from qdhil.gate.verdict import Verdict
 from qdhil.plugin.settings import Settings
 from qdhil.record.run_folder import VERDICT_NAME, write_json
 from qdhil.record.schemas import FirmwareRecord, VerdictRecord
+from qdhil.record.verdict import verdict_record
 
 
 class Outcomes:
@@ -23,7 +23,7 @@ class Outcomes:
         self._rigs = {name: RigOutcome() for name in settings.rigs}
         self._dark_rate_hz: dict[str, tuple[float, float] | None] = dict.fromkeys(settings.rigs)
         self._problems: list[tuple[Verdict, str]] = []
-        self._started = _now()
+        self._started = datetime.now(UTC).isoformat(timespec="seconds")
         self.record: VerdictRecord | None = None
 
     def problem(self, verdict: Verdict, reason: str) -> None:
@@ -55,34 +55,14 @@ class Outcomes:
         settings = self._settings
         conclusion = conclude(settings.policy, self._rigs, self._problems)
         baseline, candidate = settings.firmware
-        self.record = VerdictRecord(
-            schema_version=1,
-            verdict=conclusion.verdict,
-            exit_code=conclusion.verdict.exit_code,
-            reasons=list(conclusion.reasons),
-            baseline=firmware_record(baseline),
-            candidate=firmware_record(candidate),
-            policy=settings.policy.name,
-            policy_sha256=settings.policy.sha256,
-            miss_rate=settings.policy.miss_rate,
-            false_block_rate=settings.policy.false_block_rate,
-            rigs=list(settings.rigs),
-            comparisons=[
-                comparison.record() for outcome in self._rigs.values() for comparison in outcome.comparisons.values()
-            ],
-            faults={name: outcome.faults.record() for name, outcome in self._rigs.items() if outcome.faults},
+        self.record = verdict_record(
+            settings.policy,
+            (FirmwareRecord.of(baseline), FirmwareRecord.of(candidate)),
+            {name: rig.kind for name, rig in settings.rigs.items()},
+            self._rigs,
+            conclusion,
             dark_rate_hz=self._dark_rate_hz,
             started=self._started,
-            finished=_now(),
         )
         write_json(settings.run_folder / VERDICT_NAME, self.record.model_dump(mode="json"))
         return conclusion.verdict
-
-
-def firmware_record(bundle: Bundle) -> FirmwareRecord:
-    """Return what a record says of a bundle."""
-    return FirmwareRecord(version=bundle.version, sha256=bundle.sha256)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

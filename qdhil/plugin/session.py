@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from qdhil.errors import ConfigurationError, InfraFault, QdhilError, RefusedError
+from qdhil.errors import ConfigurationError, QdhilError, RefusedError, UndecidedError
 from qdhil.gate.verdict import Verdict
-from qdhil.plugin import SETTINGS
+from qdhil.plugin import DECIDED, SETTINGS
 from qdhil.plugin.outcomes import Outcomes
 from qdhil.plugin.progress import LiveLine, WorkerNote
 from qdhil.plugin.settings import Settings, resolve
@@ -82,8 +82,6 @@ class Payloads:
         error = call.excinfo.value if call.excinfo is not None else None
         if isinstance(error, QdhilError):
             payload["problem"] = [str(_verdict_of(error)), str(error)]
-            if isinstance(error, InfraFault):
-                payload["fault"] = error.record()
             report.longrepr = f"{_verdict_of(error)}: {error}"
         elif report.failed and not (isinstance(error, AssertionError) and _explains_itself(payload)):
             payload["problem"] = [
@@ -110,7 +108,8 @@ def _explains_itself(payload: dict[str, Any]) -> bool:
 def _verdict_of(error: QdhilError) -> Verdict:
     if isinstance(error, RefusedError):
         return Verdict.REFUSED
-    return Verdict.INCONCLUSIVE if isinstance(error, ConfigurationError) else Verdict.INFRA
+    undecided = isinstance(error, ConfigurationError | UndecidedError)
+    return Verdict.INCONCLUSIVE if undecided else Verdict.INFRA
 
 
 class Gate:
@@ -178,6 +177,7 @@ class Gate:
         if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             self._outcomes.problem(Verdict.INCONCLUSIVE, "no test was collected")
         session.exitstatus = self._outcomes.conclude().exit_code
+        self._config.stash[DECIDED] = True
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the verdict table."""

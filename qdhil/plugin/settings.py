@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from qdhil.firmware import Bundle, find_bundle
 from qdhil.gate.policy import Policy, default_policy_file, load_policy
 from qdhil.rack.config import Rack, Rig, load_rack
 from qdhil.rack.selection import bundle_folder, default_rack_file, select_rigs
+from qdhil.rack.simulated import provider_module
 from qdhil.record.run_folder import POLICY_NAME, RACK_NAME, create_run_folder, write_bytes
 
 
@@ -77,7 +79,12 @@ def resolve(config: pytest.Config) -> Settings:
     bundles = {name: _bundles(config, name, rig, rack_file) for name, rig in rigs.items()}
     if len({(baseline.sha256, candidate.sha256) for baseline, candidate in bundles.values()}) > 1:
         raise ConfigurationError("the selected rigs would compare different firmware; name --baseline and --candidate")
+    wait_s = config.getoption("rig_wait")
+    if not 0 <= wait_s < math.inf:
+        raise ConfigurationError(f"--rig-wait {wait_s:g}: give a time in seconds, 0 to refuse at once")
     for name, rig in rigs.items():
+        if rig.simulation is not None:
+            provider_module(rig.simulation.provider)
         period_ps = 1e12 / rig.calibration.rep_rate_hz
         if policy.window.window_ps > period_ps:
             raise ConfigurationError(
@@ -106,7 +113,7 @@ def resolve(config: pytest.Config) -> Settings:
         run_folder=run_folder,
         order_seed=order_seed,
         simulator_seed=seed,
-        rig_wait_s=config.getoption("rig_wait"),
+        rig_wait_s=wait_s,
     )
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 from qdhil.errors import InfraFault
 from qdhil.instruments import DiConGP600, LakeShore336, PhotonSourceController, Session, TimeTagger
 from qdhil.rack import config
-from qdhil.rack.config import Path4
-from qdhil.tags.acquisition import Acquisition
+from qdhil.tags.acquisition import Acquisition, Configuration
 
 
 class Rig:
@@ -57,7 +55,7 @@ class Rig:
         """Return the rig's readings, or raise InfraFault if one is out of its band."""
         return {**self.cryostat.check(), **self.controller.check()}
 
-    def acquire(self, path: Path4, dwell_s: float) -> Acquisition:
+    def acquire(self, path: Configuration, dwell_s: float) -> Acquisition:
         """Route the light, count it, and check that the counts can be those of a working rig.
 
         Raises
@@ -72,7 +70,7 @@ class Rig:
         self._check_sync(acquisition)
         return acquisition
 
-    def _check_rates(self, path: Path4, acquisition: Acquisition) -> None:
+    def _check_rates(self, path: Configuration, acquisition: Acquisition) -> None:
         calibration = self.description.calibration
         for detector, tags in (("a", acquisition.t_a_ps), ("b", acquisition.t_b_ps)):
             rate_hz = tags.size / acquisition.dwell_s
@@ -122,9 +120,3 @@ def opened(name: str, description: config.Rig) -> Iterator[Rig]:
         stack.callback(rig.close)
         rig.open()
         yield rig
-
-
-def environment(rig: Rig) -> dict[str, Any]:
-    """Return what identifies the rig in a run record."""
-    description = rig.description
-    return {"rig": rig.name, "kind": description.kind, "tags": dict(description.tags)}

@@ -18,11 +18,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from qdhil.errors import ConfigurationError, InfraFault
+from qdhil.instruments.config import tcp_address
 from qdhil.rack.config import Rig
 
 _START_TIMEOUT_S = 180.0
 _STOP_TIMEOUT_S = 5.0
-_HISLIP_PORT = 4880
 
 
 @contextmanager
@@ -58,19 +58,35 @@ def simulator(
     if rig.simulation is None or _is_served(rig):
         yield
         return
-    command = [sys.executable, "-m", _module(rig.simulation.provider), "up", "--rack", str(rack_file), "--rig", name]
+    command = [
+        sys.executable,
+        "-m",
+        provider_module(rig.simulation.provider),
+        "up",
+        "--rack",
+        str(rack_file),
+        "--rig",
+        name,
+    ]
     command += ["--until-stdin-closes"] + ([] if seed is None else ["--seed", str(seed)])
     with log.open("ab") as stderr:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True)
     try:
         _await_ready(process, name, log)
-        on_start(f"simulated rig {name}: process {process.pid}, log {log}")
+        on_start(f"simulator: process {process.pid}, log {log}")
         yield
     finally:
         _stop(process)
 
 
-def _module(provider: str) -> str:
+def provider_module(provider: str) -> str:
+    """Return the module that an entry point of the group ``qdhil.sims`` names.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such entry point.
+    """
     for entry in importlib.metadata.entry_points(group="qdhil.sims"):
         if entry.name == provider:
             return entry.module
@@ -79,10 +95,9 @@ def _module(provider: str) -> str:
 
 def _is_served(rig: Rig) -> bool:
     """Whether something listens where the controller should be."""
-    parts = rig.instruments.controller.resource.split("::")
-    port = int(parts[2]) if parts[-1] == "SOCKET" else int([*parts[2].split(","), str(_HISLIP_PORT)][1])
+    host, port, _ = tcp_address(rig.instruments.controller.resource)
     try:
-        with socket.create_connection((parts[1], port), timeout=0.5):
+        with socket.create_connection((host, port), timeout=0.5):
             return True
     except OSError:
         return False

@@ -6,16 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from qdhil.errors import ConfigurationError, RefusedError
+from qdhil.errors import RefusedError
 from qdhil.gate.blocks import ARMS, dark_rates_hz
+from qdhil.gate.change import Context
 from qdhil.gate.conclusion import RigOutcome, conclude
 from qdhil.gate.faults import FaultTally
 from qdhil.gate.judge import Comparison, compare
-from qdhil.gate.metrics import Context
 from qdhil.gate.policy import Policy, load_policy
 from qdhil.gate.verdict import Verdict, combine
+from qdhil.model_files import read_json
 from qdhil.record.run_folder import BLOCKS_NAME, POLICY_NAME, RUN_NAME, VERDICT_NAME, read_blocks, read_visits
-from qdhil.record.schemas import RunRecord, VerdictRecord, read_record
+from qdhil.record.schemas import RunRecord, VerdictRecord
 
 _DIGITS = 9
 """Recomputed numbers agree to this many digits; another processor's last bits may differ."""
@@ -31,7 +32,7 @@ def recheck(folder: Path) -> VerdictRecord:
     RefusedError
         If policy, blocks and verdict don't belong together.
     """
-    verdict = read_record(folder / VERDICT_NAME, VerdictRecord)
+    verdict = read_json(folder / VERDICT_NAME, VerdictRecord, "verdict")
     policy = load_policy(folder / POLICY_NAME)
     if policy.sha256 != verdict.policy_sha256:
         raise RefusedError(f"{folder / POLICY_NAME} is not the policy that decided (sha256 {verdict.policy_sha256})")
@@ -43,7 +44,7 @@ def recheck(folder: Path) -> VerdictRecord:
         raise RefusedError(f"{VERDICT_NAME} states a name or error rates that its policy has not")
     outcomes = {rig: RigOutcome() for rig in verdict.rigs}
     for entry in verdict.comparisons:
-        recorded = _comparison(entry, folder)
+        recorded = Comparison.from_record(entry.model_dump(exclude_unset=True))
         again = _compare_again(folder, recorded, policy, verdict)
         if _rounded(again.record()) != _rounded(recorded.record()):
             raise RefusedError(
@@ -57,17 +58,10 @@ def recheck(folder: Path) -> VerdictRecord:
     return verdict
 
 
-def _comparison(entry: dict[str, Any], folder: Path) -> Comparison:
-    try:
-        return Comparison.from_record(entry)
-    except ValueError as error:
-        raise ConfigurationError(f"{folder / VERDICT_NAME}: {error}") from error
-
-
 def _compare_again(folder: Path, recorded: Comparison, policy: Policy, verdict: VerdictRecord) -> Comparison:
     if recorded.rig not in verdict.rigs or recorded.definition not in policy.metrics:
         raise RefusedError(f"{VERDICT_NAME} decides {recorded.definition} on {recorded.rig}, which the run has not")
-    run = read_record(folder / recorded.rig / RUN_NAME, RunRecord)
+    run = read_json(folder / recorded.rig / RUN_NAME, RunRecord, "run record")
     if (run.rig, run.baseline, run.candidate, run.policy_sha256) != (
         recorded.rig,
         verdict.baseline,
@@ -93,13 +87,8 @@ def _compare_again(folder: Path, recorded: Comparison, policy: Policy, verdict: 
 
 def _tally(folder: Path, rig: str, verdict: VerdictRecord) -> FaultTally | None:
     """Return a rig's recorded faults; a PASS must have exactly those of the journal, each one survived."""
-    if rig not in verdict.faults:
-        tally = None
-    else:
-        try:
-            tally = FaultTally.from_record(verdict.faults[rig])
-        except ValueError as error:
-            raise ConfigurationError(f"{folder / VERDICT_NAME}: {error}") from error
+    recorded = verdict.faults.get(rig)
+    tally = None if recorded is None else FaultTally.from_record(recorded.model_dump())
     if verdict.verdict is Verdict.PASS:
         measured, faults = read_visits(folder / rig)
         if tally is None or not all(

@@ -131,7 +131,9 @@ def read_blocks(folder: Path) -> list[Block]:
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(f"block journal {folder / BLOCKS_NAME}: {error}") from error
     return [
-        block if block.quad in complete else _excluded(block, block.quad, "its quad was not completed")
+        block
+        if block.quad is None or block.quad in complete
+        else _excluded(block, block.quad, "its quad was not completed")
         for block in blocks
     ]
 
@@ -157,8 +159,8 @@ def read_visits(folder: Path) -> tuple[Counter[str], Counter[str]]:
     return Counter(visit[-1] for visit in measured), faults
 
 
-def _excluded(block: Block, quad: int, reason: str) -> Block:
-    if block.quad != quad or block.configuration == "blanked" or block.excluded is not None:
+def _excluded(block: Block, quad: int | None, reason: str) -> Block:
+    if block.quad != quad or block.excluded is not None:
         return block
     return replace(block, excluded=reason)
 

@@ -6,27 +6,26 @@ their JSON schemas.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from qdhil.errors import ConfigurationError
+from qdhil.firmware.bundle import Bundle
 from qdhil.gate.verdict import Verdict
+from qdhil.model_files import Strict
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FirmwareRecord(_Strict):
+class FirmwareRecord(Strict):
     """Which firmware an arm ran."""
 
     version: str
     sha256: str
 
+    @classmethod
+    def of(cls, bundle: Bundle) -> Self:
+        """Return what a record says of a bundle."""
+        return cls(version=bundle.version, sha256=bundle.sha256)
 
-class CalibrationRecord(_Strict):
+
+class CalibrationRecord(Strict):
     """What reading the counts needs of the rig."""
 
     delay_ps: int
@@ -36,7 +35,7 @@ class CalibrationRecord(_Strict):
     rep_rate_hz: float
 
 
-class SoftwareRecord(_Strict):
+class SoftwareRecord(Strict):
     """What measured and counted."""
 
     qdhil: str
@@ -46,7 +45,7 @@ class SoftwareRecord(_Strict):
     git_dirty: bool | None
 
 
-class RunRecord(_Strict):
+class RunRecord(Strict):
     """``run.json``: one rig's part of a run."""
 
     schema_version: Literal[1]
@@ -64,7 +63,70 @@ class RunRecord(_Strict):
     software: SoftwareRecord
 
 
-class VerdictRecord(_Strict):
+class EstimateRecord(Strict):
+    """An estimate of one arm; see ``docs/statistics.md``."""
+
+    definition: str
+    value: float
+    low: float
+    high: float
+    confidence: float
+    counts: dict[str, int | float]
+    window_ps: int | None
+    delay_ps: int | None
+    normalisation: str
+    raw: float
+    corrected: float | None
+    correction: str | None
+    corrected_low: float | None = None
+    corrected_high: float | None = None
+    systematic: float | None = None
+
+
+class ChangeRecord(Strict):
+    """The ratio candidate/baseline on the scale of harm, and the p-values that decide."""
+
+    ratio: float | Literal["inf"] | None
+    low: float
+    high: float | Literal["inf"]
+    p_margin: float
+    p_tolerated: float
+    test: str
+
+
+class ComparisonRecord(Strict):
+    """One metric on one rig."""
+
+    rig: str
+    definition: str
+    verdict: Verdict
+    reason: str
+    baseline: EstimateRecord
+    candidate: EstimateRecord
+    change: ChangeRecord
+    margin_ratio: float
+    tolerated_ratio: float
+    miss_rate: float
+    block_level: float
+    blocks: int
+
+
+class ArmCounts(Strict):
+    """A count for each firmware arm."""
+
+    baseline: int
+    candidate: int
+
+
+class FaultRecord(Strict):
+    """Visits and faults of one rig by firmware arm."""
+
+    visits: ArmCounts
+    faults: ArmCounts
+    p_association: float
+
+
+class VerdictRecord(Strict):
     """``verdict.json``: what was decided, from which numbers, at which error rates."""
 
     schema_version: Literal[1]
@@ -77,29 +139,10 @@ class VerdictRecord(_Strict):
     policy_sha256: str
     miss_rate: float
     false_block_rate: float
-    rigs: list[str]
-    comparisons: list[dict[str, Any]]
-    faults: dict[str, dict[str, Any]]
+    rigs: dict[str, Literal["physical", "simulated"]]
+    """Kind of every rig of the run."""
+    comparisons: list[ComparisonRecord]
+    faults: dict[str, FaultRecord]
     dark_rate_hz: dict[str, tuple[float, float] | None]
     started: str
     finished: str
-
-
-_Model = TypeVar("_Model", bound=BaseModel)
-
-
-def read_record(file: Path, model: type[_Model]) -> _Model:
-    """Read and check a record.
-
-    Raises
-    ------
-    ConfigurationError
-        If it is missing or not what the schema says; with every error and its path.
-    """
-    try:
-        return model.model_validate_json(file.read_bytes())
-    except OSError as error:
-        raise ConfigurationError(f"{file}: {error.strerror}") from error
-    except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, item['loc'])) or '(file)'}: {item['msg']}" for item in error.errors()]
-        raise ConfigurationError(f"{file}:\n" + "\n".join(lines)) from error

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pytest
 
-    from qdhil.gate.blocks import Configuration
     from qdhil.gate.judge import Comparison
     from qdhil.report.histogram import Histograms
+    from qdhil.tags.acquisition import Configuration
 
 
 def attach(

@@ -11,10 +11,10 @@ import numpy.typing as npt
 from qdhil.metrics.coincidences import PeakCounts
 from qdhil.metrics.correlate import cross_correlate
 from qdhil.record.run_folder import write_bytes, write_json
-from qdhil.tags.acquisition import Acquisition
+from qdhil.tags.acquisition import Acquisition, Configuration
 
 if TYPE_CHECKING:
-    from qdhil.gate.blocks import Arm, Configuration
+    from qdhil.gate.blocks import Arm
 
 BIN_PS = 100
 WINDOW_PS = 60_000

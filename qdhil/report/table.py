@@ -5,31 +5,31 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from qdhil.gate.definitions import DEFINITIONS
 from qdhil.gate.judge import Comparison
-from qdhil.gate.metrics import DEFINITIONS
 from qdhil.metrics import Estimate
 from qdhil.record.schemas import VerdictRecord
 
-_COLUMNS = ("rig", "metric", "baseline", "candidate", "change", "interval", "limit", "verdict")
 _GAP = "  "
 
 
 def verdict_lines(record: VerdictRecord) -> Iterator[tuple[str, str]]:
     """Yield the lines of the table, each with the verdict that may colour it (empty for none)."""
-    comparisons = [Comparison.from_record(dict(entry)) for entry in record.comparisons]
-    rows = [_row(comparison) for comparison in comparisons]
-    widths = [max(map(len, column)) for column in zip(_COLUMNS, *rows, strict=True)]
-    if rows:
-        yield _line(_COLUMNS, widths), ""
-    for row in rows:
-        yield _line(row, widths), row[-1]
-    for rig, faults in record.faults.items():
-        if any(faults["faults"].values()):
-            counts = ", ".join(
-                f"{faults['faults'][arm]} of {faults['visits'][arm]} under {arm}" for arm in faults["faults"]
-            )
-            yield f"{rig}: visits ended by a fault and measured again: {counts}", ""
+    rigs = ", ".join(f"{name} ({kind})" for name, kind in record.rigs.items())
+    yield f"{record.candidate.version} against {record.baseline.version}, policy {record.policy}, {rigs}", ""
     yield "", ""
+    comparisons = [Comparison.from_record(entry.model_dump(exclude_unset=True)) for entry in record.comparisons]
+    if comparisons:
+        yield from _table(comparisons)
+        yield "", ""
+    for rig, faults in record.faults.items():
+        visits, ended = faults.visits, faults.faults
+        if ended.baseline or ended.candidate:
+            yield (
+                f"{rig}: a fault ended {ended.baseline} of {visits.baseline} visits of the baseline "
+                f"and {ended.candidate} of {visits.candidate} of the candidate",
+                "",
+            )
     yield f"verdict: {record.verdict} (exit {record.exit_code})", str(record.verdict)
     for reason in record.reasons:
         yield f"  {reason}", ""
@@ -38,6 +38,17 @@ def verdict_lines(record: VerdictRecord) -> Iterator[tuple[str, str]]:
         f"P(BLOCK | no worse) <= {record.false_block_rate:g} for all together",
         "",
     )
+
+
+def _table(comparisons: Sequence[Comparison]) -> Iterator[tuple[str, str]]:
+    confidence = comparisons[0].baseline.confidence
+    interval = f"{100 * confidence:g} % of change"
+    columns = ("rig", "metric", "baseline", "candidate", "change", interval, "limit", "verdict")
+    rows = [_row(comparison) for comparison in comparisons]
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    yield _line(columns, widths), ""
+    for row in rows:
+        yield _line(row, widths), row[-1]
 
 
 def concise(value: float, sigma: float) -> str:
@@ -53,7 +64,6 @@ def concise(value: float, sigma: float) -> str:
 
 def _row(comparison: Comparison) -> tuple[str, ...]:
     definition, change = DEFINITIONS[comparison.definition], comparison.change
-    scale = f"{definition.scale} " if definition.scale == "1-V" else ""
     ratio = "undefined" if change.ratio is None else f"x{change.ratio:.3f}"
     sign = "<" if definition.harm == "higher" else ">"
     return (
@@ -61,7 +71,7 @@ def _row(comparison: Comparison) -> tuple[str, ...]:
         definition.title,
         _quoted(comparison.baseline),
         _quoted(comparison.candidate),
-        f"{scale}{ratio}",
+        f"{definition.prefix}{ratio}",
         f"[{change.low:.3f}, {change.high:.3f}]",
         f"{sign} x{comparison.margin_ratio:g}",
         str(comparison.verdict),

@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from qdhil.errors import QdhilError
+from qdhil.exit_codes import ExitCode
 
 app = typer.Typer(
     name="qdhil-sim",
@@ -27,8 +28,6 @@ app = typer.Typer(
 
 RackFile = Annotated[Path | None, typer.Option("--rack", help="Rack file; default: the one shipped with qdhil.")]
 RigNames = Annotated[list[str] | None, typer.Option("--rig", help="Only this rig; may be repeated.")]
-INFRA_EXIT_CODE = 30
-USAGE_EXIT_CODE = 64
 CLICK_USAGE_EXIT_CODE = 2
 
 
@@ -41,7 +40,7 @@ def run() -> None:
         sys.exit(error.exit_code)
     except SystemExit as ending:
         # click ends with 2 when it is used wrongly; qdhil's commands say 64.
-        raise SystemExit(USAGE_EXIT_CODE if ending.code == CLICK_USAGE_EXIT_CODE else ending.code) from None
+        raise SystemExit(ExitCode.USAGE if ending.code == CLICK_USAGE_EXIT_CODE else ending.code) from None
 
 
 @app.command()
@@ -119,7 +118,7 @@ def status(rack: RackFile = None, rig: RigNames = None) -> None:
             where = f"{address.host}:{address.stream_port}"
             typer.echo(f"{name:<12} {role:<11} {where:<22} {identity or 'no answer'}")
     if missing:
-        raise typer.Exit(INFRA_EXIT_CODE)
+        raise typer.Exit(ExitCode.INFRA)
 
 
 @app.command()

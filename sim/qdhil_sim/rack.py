@@ -8,7 +8,6 @@ the rack has that address already.
 from __future__ import annotations
 
 import ipaddress
-import re
 import socket
 import threading
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qdhil.errors import ConfigurationError
+from qdhil.instruments.config import HISLIP_PORT, tcp_address
 from qdhil.rack.config import Rack
 from qdhil_sim.protocol.connection import Connections
 from qdhil_sim.protocol.hislip import HislipTransport
@@ -23,10 +23,7 @@ from qdhil_sim.protocol.server import Endpoint, Server
 from qdhil_sim.protocol.stream import StreamTransport
 from qdhil_sim.world import RigWorld
 
-HISLIP_PORT = 4880
 SOCKET_PORTS = {"controller": 5025, "tagger": 5025, "cryostat": 7777, "switch": 10001}
-_SOCKET = re.compile(r"TCPIP\d+::(?P<host>[^:]+)::(?P<port>\d+)::SOCKET\Z")
-_HISLIP = re.compile(r"TCPIP\d+::(?P<host>[^:]+)::hislip\d+(?:,(?P<port>\d+))?::INSTR\Z")
 FEED_S = 0.02
 
 
@@ -55,11 +52,13 @@ def address_of(role: str, resource: str) -> Address:
     ConfigurationError
         If the resource is neither SOCKET nor HiSLIP over TCP.
     """
-    if match := _SOCKET.match(resource):
-        return Address(match["host"], int(match["port"]), HISLIP_PORT, "stream")
-    if match := _HISLIP.match(resource):
-        return Address(match["host"], SOCKET_PORTS[role], int(match["port"] or HISLIP_PORT), "hislip")
-    raise ConfigurationError(f"{role}: {resource} can't be simulated; use TCPIP ... SOCKET or hislip0 ... INSTR")
+    try:
+        host, port, named = tcp_address(resource)
+    except ValueError as error:
+        raise ConfigurationError(f"{role}: {resource} can't be simulated: {error}") from error
+    if named == "stream":
+        return Address(host, port, HISLIP_PORT, named)
+    return Address(host, SOCKET_PORTS[role], port, named)
 
 
 def simulated_rigs(rack: Rack, names: Sequence[str]) -> list[str]:
@@ -72,8 +71,10 @@ def simulated_rigs(rack: Rack, names: Sequence[str]) -> list[str]:
     """
     simulated = [name for name, rig in rack.rigs.items() if rig.simulation is not None]
     unknown = [name for name in names if name not in simulated]
-    if unknown or not simulated:
-        raise ConfigurationError(f"no simulated rig {', '.join(unknown)}; there are: {', '.join(simulated) or 'none'}")
+    if not simulated:
+        raise ConfigurationError("the rack file has no simulated rig")
+    if unknown:
+        raise ConfigurationError(f"no simulated rig {', '.join(unknown)}; there are: {', '.join(simulated)}")
     return list(dict.fromkeys(names)) or simulated
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
-from qdhil.rack.config import Path4
+from qdhil.tags.acquisition import Configuration
 from qdhil_sim.light.controls import PulseControls
 from qdhil_sim.light.drift import Drift
 from qdhil_sim.world import RigWorld
@@ -18,6 +18,6 @@ def warm_up(world: RigWorld) -> None:
 
     controls = PulseControls(sync_jitter_ps=1.0, spurious_area_pi=0.1)
     drift = Drift(world.setup.drift, 0)
-    for path in get_args(Path4):
+    for path in get_args(Configuration):
         stream = LightStream(world.setup, controls, path, seed=0, channels=world.channels, drift=drift)
         stream.take(_TAKE_PS)

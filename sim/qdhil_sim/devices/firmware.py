@@ -12,19 +12,15 @@ import hashlib
 import tomllib
 from dataclasses import dataclass, field
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from qdhil.rack.config import describe
+from qdhil.model_files import Strict, describe
 from qdhil_sim.light.controls import PulseControls
 
 HARDWARE = "psc-2-rev-b"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ImageHead(_Strict):
+class ImageHead(Strict):
     """What an image says of itself."""
 
     version: str = Field(min_length=1, pattern=r"^[0-9A-Za-z.+-]+$")
@@ -32,14 +28,14 @@ class ImageHead(_Strict):
     fpga_build: str = Field(pattern=r"^[0-9A-Za-z.+-]*$")
 
 
-class Behaviour(_Strict):
+class Behaviour(Strict):
     """How the controller behaves on its interface."""
 
     mute_probability: float = Field(default=0.0, ge=0, le=1)
     """Probability that a query gets no answer."""
 
 
-class FirmwareImage(_Strict):
+class FirmwareImage(Strict):
     """A firmware image that the controller accepts."""
 
     image: ImageHead

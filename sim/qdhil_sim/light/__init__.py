@@ -3,6 +3,6 @@
 from qdhil_sim.light.controls import PulseControls
 from qdhil_sim.light.drift import Drift
 from qdhil_sim.light.setup import Channels, Setup, load_setup
-from qdhil_sim.light.stream import LightPath, LightStream
+from qdhil_sim.light.stream import LightStream
 
-__all__ = ["Channels", "Drift", "LightPath", "LightStream", "PulseControls", "Setup", "load_setup"]
+__all__ = ["Channels", "Drift", "LightStream", "PulseControls", "Setup", "load_setup"]

@@ -10,9 +10,9 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from qdhil.tags.acquisition import Configuration
 from qdhil_sim.light.controls import PulseControls, pulse_photons
 from qdhil_sim.light.setup import Interferometer, Setup
-from qdhil_sim.light.stream import LightPath
 
 
 class HomAreas(NamedTuple):
@@ -108,7 +108,7 @@ def hom_areas(mzi: Interferometer, g2: float, overlap_total: float) -> HomAreas:
     )
 
 
-def click_rates_hz(setup: Setup, controls: PulseControls, path: LightPath) -> tuple[float, float]:
+def click_rates_hz(setup: Setup, controls: PulseControls, path: Configuration) -> tuple[float, float]:
     """Return the click rates of detectors a and b in 1/s after dead time, dark counts included.
 
     Accurate to second order in the click probability per pulse: two photons at one detector within a
@@ -124,7 +124,7 @@ def click_rates_hz(setup: Setup, controls: PulseControls, path: LightPath) -> tu
     return rates[0], rates[1]
 
 
-def _light_rate_hz(setup: Setup, controls: PulseControls, path: LightPath, *, at_b: bool) -> float:
+def _light_rate_hz(setup: Setup, controls: PulseControls, path: Configuration, *, at_b: bool) -> float:
     if path == "blanked":
         return 0.0
     detector = setup.detector_b if at_b else setup.detector_a
@@ -138,7 +138,7 @@ def _light_rate_hz(setup: Setup, controls: PulseControls, path: LightPath, *, at
     return setup.rep_rate_hz * clicks / (1 + weight * clicks)
 
 
-def _one_detector(setup: Setup, expected: Prediction, path: LightPath, *, at_b: bool) -> tuple[float, float, float]:
+def _one_detector(setup: Setup, expected: Prediction, path: Configuration, *, at_b: bool) -> tuple[float, float, float]:
     """Return one detector's share of the light and its own g2 at 0 and at the interferometer's delay."""
     if path == "hbt":
         split = setup.hbt.transmission

@@ -11,18 +11,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from qdhil.errors import ConfigurationError
+from qdhil.model_files import Strict, describe
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Channels(_Strict):
+class Channels(Strict):
     """Tagger inputs (0 to 30) of the laser's sync and of detectors a and b."""
 
     sync: int = Field(default=1, ge=0, le=30)
@@ -36,7 +33,7 @@ class Channels(_Strict):
         return self
 
 
-class Emitter(_Strict):
+class Emitter(Strict):
     """A resonantly driven two-level quantum dot, before all losses."""
 
     lifetime_ps: float = Field(gt=0)
@@ -52,13 +49,13 @@ class Emitter(_Strict):
         return (1 / self.overlap - 1) / (2 * self.lifetime_ps)
 
 
-class Splitter(_Strict):
+class Splitter(Strict):
     """The lossless splitter of the HBT path; what it transmits goes to detector a."""
 
     transmission: Probability = 0.5
 
 
-class Interferometer(_Strict):
+class Interferometer(Strict):
     """The unbalanced Mach-Zehnder interferometer of the HOM paths, matched to the pulse period.
 
     In the words of the area formulae: s = ``bs1_short``, l = 1 - s, T2 = ``bs2_transmission``,
@@ -79,7 +76,7 @@ class Interferometer(_Strict):
     """Transmission of the interferometer as a whole, beside its splitters."""
 
 
-class Detector(_Strict):
+class Detector(Strict):
     """A single-photon detector with its tagger input."""
 
     efficiency: Probability
@@ -90,7 +87,7 @@ class Detector(_Strict):
     """Non-paralysable dead time after each click, in ps."""
 
 
-class CouplingDrift(_Strict):
+class CouplingDrift(Strict):
     """Slow Ornstein-Uhlenbeck drift of the coupling between dot and fibre."""
 
     coupling_sd: float = Field(default=0.0, ge=0, lt=1)
@@ -98,7 +95,7 @@ class CouplingDrift(_Strict):
     correlation_s: float = Field(default=600.0, gt=0)
 
 
-class Setup(_Strict):
+class Setup(Strict):
     """Everything of a simulated rig's optics that firmware can't change."""
 
     schema_version: Literal[1] = 1
@@ -139,8 +136,7 @@ def load_setup(name_or_path: str | Path) -> Setup:
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{label}: not valid TOML: {error}") from error
     except ValidationError as error:
-        lines = (f"  {'.'.join(map(str, item['loc'])) or '(file)'}: {item['msg']}" for item in error.errors())
-        raise ConfigurationError(f"{label}:\n" + "\n".join(lines)) from error
+        raise ConfigurationError(f"{label}:\n{describe(error)}") from error
 
 
 def _read(name_or_path: str | Path) -> tuple[str, str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from qdhil.errors import ConfigurationError, QdhilError
+from qdhil.tags.acquisition import Configuration
 from qdhil.tags.wire import CHANNEL_BITS
 from qdhil_sim.light.controls import PulseControls, pulse_photons
 from qdhil_sim.light.drift import STEP_PS, Drift
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from qdhil_sim.light._detection import Clicks, Frame, Inputs
     from qdhil_sim.light._kernels import Optics, Source
 
-LightPath = Literal["hbt", "hom_parallel", "hom_orthogonal", "blanked"]
 """How the light is routed."""
 
 _FWHM_PER_SD = math.sqrt(8 * math.log(2))
@@ -59,7 +59,7 @@ class LightStream:
         self,
         setup: Setup,
         controls: PulseControls,
-        path: LightPath,
+        path: Configuration,
         *,
         seed: int | Sequence[int],
         channels: Channels | None = None,
@@ -68,8 +68,8 @@ class LightStream:
     ) -> None:
         from qdhil_sim.light._random import new_state
 
-        if path not in get_args(LightPath):
-            raise ConfigurationError(f"path {path!r} is not one of {', '.join(get_args(LightPath))}")
+        if path not in get_args(Configuration):
+            raise ConfigurationError(f"path {path!r} is not one of {', '.join(get_args(Configuration))}")
         if not 0 <= start_s < math.inf:
             raise ConfigurationError(f"start_s = {start_s} must be finite and not negative")
         channels = channels or Channels()
@@ -237,7 +237,7 @@ def _source(setup: Setup, controls: PulseControls) -> Source:
     )
 
 
-def _optics(setup: Setup, path: LightPath) -> Optics:
+def _optics(setup: Setup, path: Configuration) -> Optics:
     from qdhil_sim.light._kernels import Optics
 
     mzi = setup.interferometer

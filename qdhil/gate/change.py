@@ -1,7 +1,7 @@
-"""The metrics a policy can name: what each needs, how it is estimated, how two arms are compared.
+"""How two arms are compared: the ratio candidate/baseline of one positive number, tested twice.
 
-Every comparison is of one positive number, the *scale of harm*: g2(0), 1 - V, or the brightness.
-Its ratio candidate/baseline has two exact tests, against the margin and against what is tolerated.
+The number is the *scale of harm*: g2(0), 1 - V, or the brightness. One test is against the margin, the
+other against what is tolerated.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-from qdhil.gate.blocks import Block, Configuration, total
-from qdhil.metrics import Estimate, PeakCounts, at_detector, g2_area, noise_ratio, v_co_cross, v_unc
+from qdhil.gate.blocks import Block, total
+from qdhil.metrics import PeakCounts
 from qdhil.statistics.conditional import ratio_interval, ratio_p_values
 from qdhil.statistics.paired import quad_contrasts, t_comparison
+from qdhil.tags.acquisition import Configuration
 
 _EXPOSURE_RISK = 1e-4
 """Chance that the far peaks' counting error exceeds what is allowed for it; added to every p-value."""
@@ -66,74 +67,7 @@ class Change:
         return cls(**fields)
 
 
-@dataclass(frozen=True)
-class Definition:
-    """One metric: its id, the configurations it reads, and its two functions."""
-
-    id: str
-    title: str
-    configurations: tuple[Configuration, ...]
-    harm: Literal["higher", "lower"]
-    scale: str
-    estimate: Callable[[dict[Configuration, PeakCounts], Context], Estimate]
-    change: Callable[[Sequence[Block], float, float, Context], Change]
-
-
-def _noise(counts: PeakCounts, context: Context) -> tuple[float, float] | None:
-    if context.dark_rate_hz is None:
-        return None
-    dark_a_hz, dark_b_hz = context.dark_rate_hz
-    x_a, x_b = (
-        noise_ratio(
-            dark_rate_hz=rate_hz,
-            singles=singles,
-            triggers=counts.triggers,
-            dwell_s=counts.dwell_s,
-            window_ps=counts.window_ps,
-        )
-        for rate_hz, singles in ((dark_a_hz, counts.singles_a), (dark_b_hz, counts.singles_b))
-    )
-    return x_a, x_b
-
-
-def _purity(counts: dict[Configuration, PeakCounts], context: Context) -> Estimate:
-    hbt = counts["hbt"]
-    return g2_area(
-        hbt, exclude_lags=context.exclude_lags, confidence=context.confidence, noise_ratio=_noise(hbt, context)
-    )
-
-
-def _v_unc(counts: dict[Configuration, PeakCounts], context: Context) -> Estimate:
-    parallel = counts["hom_parallel"]
-    return v_unc(
-        parallel,
-        exclude_lags=context.exclude_lags,
-        confidence=context.confidence,
-        noise_ratio=_noise(parallel, context),
-    )
-
-
-def _v_co_cross(counts: dict[Configuration, PeakCounts], context: Context) -> Estimate:
-    parallel = counts["hom_parallel"]
-    return v_co_cross(
-        parallel,
-        counts["hom_orthogonal"],
-        exclude_lags=context.exclude_lags,
-        confidence=context.confidence,
-        noise_ratio=_noise(parallel, context),
-    )
-
-
-def _brightness(counts: dict[Configuration, PeakCounts], context: Context) -> Estimate:
-    return at_detector(
-        counts["hbt"],
-        confidence=context.confidence,
-        dead_time_ps=context.dead_time_ps,
-        dark_rate_hz=context.dark_rate_hz,
-    )
-
-
-def _central_to_side(
+def central_to_side_change(
     configuration: Configuration,
 ) -> Callable[[Sequence[Block], float, float, Context], Change]:
     """Compare central-to-far ratios by Fisher's non-central hypergeometric distribution."""
@@ -173,7 +107,7 @@ def _clicks_per_pulse(counts: PeakCounts) -> float:
     return (counts.singles_a + counts.singles_b) / counts.triggers
 
 
-def _co_cross_change(blocks: Sequence[Block], margin: float, tolerated: float, context: Context) -> Change:
+def co_cross_change(blocks: Sequence[Block], margin: float, tolerated: float, context: Context) -> Change:
     """Compare A_par/A_perp of two arms: an odds ratio of centrals whose exposures are far peaks.
 
     The far peaks are some twenty times as many as the parallel centrals; their counting error moves the
@@ -205,7 +139,7 @@ def _co_cross_change(blocks: Sequence[Block], margin: float, tolerated: float, c
     )
 
 
-def _brightness_change(blocks: Sequence[Block], margin: float, tolerated: float, context: Context) -> Change:
+def brightness_change(blocks: Sequence[Block], margin: float, tolerated: float, context: Context) -> Change:
     """Compare clicks per pulse over ABBA quads by Student's t: a source drifts far more than it counts."""
     series = [block for block in blocks if block.configuration == "hbt"]
     values = [_clicks_per_pulse(block.counts) for block in series]
@@ -220,24 +154,3 @@ def _brightness_change(blocks: Sequence[Block], margin: float, tolerated: float,
         p_tolerated=at_tolerated.p_less,
         test=f"Student t over {at_margin.quads} ABBA quads of log brightness",
     )
-
-
-DEFINITIONS: dict[str, Definition] = {
-    definition.id: definition
-    for definition in (
-        Definition("g2.pulsed.area", "g2(0)", ("hbt",), "higher", "g2(0)", _purity, _central_to_side("hbt")),
-        Definition("hom.v_unc", "V_unc", ("hom_parallel",), "higher", "1-V", _v_unc, _central_to_side("hom_parallel")),
-        Definition(
-            "hom.v_co_cross",
-            "V_co/cross",
-            ("hom_parallel", "hom_orthogonal"),
-            "higher",
-            "1-V",
-            _v_co_cross,
-            _co_cross_change,
-        ),
-        Definition(
-            "brightness.detected", "brightness", ("hbt",), "lower", "clicks/pulse", _brightness, _brightness_change
-        ),
-    )
-}
