@@ -30,6 +30,12 @@ class UndecidedError(QdhilError):
     exit_code = ExitCode.INCONCLUSIVE
 
 
+class RecordFault(QdhilError):
+    """Evidence that can't be written or would be written twice: what is not on record supports no verdict."""
+
+    exit_code = ExitCode.INFRA
+
+
 class FormatError(ConfigurationError):
     """A recording that can't be read; the message says why in one line."""
 

@@ -17,11 +17,13 @@ from qdhil.gate.definitions import DEFINITIONS, Context
 from qdhil.gate.judge import Comparison, compare
 from qdhil.gate.policy import Policy
 from qdhil.metrics import PeakCounts
-from qdhil.record.run_folder import POLICY_NAME, RUN_NAME, VERDICT_NAME, BlockJournal, write_json
+from qdhil.rack.config import load_rack
+from qdhil.rack.selection import default_rack_file
+from qdhil.record.run_folder import POLICY_NAME, RACK_NAME, RUN_NAME, VERDICT_NAME, BlockJournal, write_json
 from qdhil.record.schemas import CalibrationRecord, FirmwareRecord, RunRecord, SoftwareRecord
 from qdhil.record.verdict import verdict_record
 
-CONTEXT = Context(exclude_lags=1, dead_time_ps=20_000, confidence=0.95, dark_rate_hz=(100.0, 110.0))
+CONTEXT = Context(exclude_lags=2, dead_time_ps=20_000, confidence=0.95, dark_rate_hz=(100.0, 110.0))
 TRIGGERS = 8_000_000
 RNG = np.random.Generator
 
@@ -234,6 +236,7 @@ def write_run(root: Path, lights: Mapping[str, Light], **faults: Mapping[int, Ex
     """Measure, judge and record a run of scripted rigs with the classes that a session uses."""
     root.mkdir()
     (root / POLICY_NAME).write_text(POLICY_TEXT)
+    (root / RACK_NAME).write_text(default_rack_file().read_text())
     policy = made_policy()
     baseline, candidate = (FirmwareRecord(version=v, sha256=s * 64) for v, s in (("1.4.0", "a"), ("1.5.0", "b")))
     outcomes: dict[str, RigOutcome] = {}
@@ -251,9 +254,7 @@ def write_run(root: Path, lights: Mapping[str, Light], **faults: Mapping[int, Ex
             policy_sha256=policy.sha256,
             order_seed=7,
             simulator_seed=None,
-            calibration=CalibrationRecord(
-                delay_ps=1250, dead_time_ps=20_000, exclude_lags=1, sync_divider=8192, rep_rate_hz=80e6
-            ),
+            calibration=CalibrationRecord.of(load_rack(root / RACK_NAME).rigs[rig]),
             software=SoftwareRecord(qdhil="0", python="3", numpy="2", git_commit=None, git_dirty=None),
         )
         write_json(root / rig / RUN_NAME, run.model_dump(mode="json"))

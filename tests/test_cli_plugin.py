@@ -247,11 +247,11 @@ def verdict_of(folder: Path) -> dict[str, object] | None:
 @pytest.mark.parametrize(
     ("name", "verdict", "code", "reason"),
     [
-        ("passed", "PASS", 0, "every metric"),
+        ("passed", "INFRA", 30, "run.json: No such file"),
         ("harmed", "BLOCK", 10, "g2(0) on sim-a1"),
         ("own check", "INCONCLUSIVE", 20, "a check of its own"),
         ("not run", "INCONCLUSIVE", 20, "was not measured"),
-        ("skipped", "INCONCLUSIVE", 20, "was not measured"),
+        ("skipped", "INCONCLUSIVE", 20, "was skipped"),
         ("broken", "INFRA", 30, "ZeroDivisionError"),
         ("not collected", "INFRA", 30, "no_such_module"),
         ("pure", "INCONCLUSIVE", 20, "undefined"),

@@ -193,8 +193,8 @@ def test_far_peaks_must_remain(exclude):
 
 
 def test_excluded_lags_take_dead_time_and_interferometer():
-    assert excluded_lags(period_ps=12_500, dead_time_ps=20_000) == 1
-    assert excluded_lags(period_ps=12_500, dead_time_ps=80_000) == 6
+    assert excluded_lags(period_ps=12_500, dead_time_ps=20_000) == 2
+    assert excluded_lags(period_ps=12_500, dead_time_ps=80_000) == 7
     assert excluded_lags(period_ps=12_500, interferometer_periods=2) == 2
 
 

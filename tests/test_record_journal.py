@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from campaigns_made import ScriptedBench, campaign, counts, fault
 
-from qdhil.errors import ConfigurationError
+from qdhil.errors import ConfigurationError, RecordFault
 from qdhil.gate.blocks import Block
 from qdhil.record.run_folder import (
     BLOCKS_NAME,
@@ -37,12 +37,13 @@ def lines(folder: Path) -> list[str]:
     return (folder / BLOCKS_NAME).read_text().splitlines()
 
 
-def written(folder: Path, *quads: int, complete: bool = True) -> BlockJournal:
+def written(folder: Path, *quads: int, unfinished: int | None = None) -> BlockJournal:
     journal = BlockJournal(folder)
     for quad in quads:
         journal.block(block(quad))
-        if complete:
-            journal.complete(quad)
+        journal.complete(quad)
+    if unfinished is not None:
+        journal.block(block(unfinished))
     return journal
 
 
@@ -74,7 +75,7 @@ def test_a_campaign_with_faults_is_read_back_as_it_counted(tmp_path):
 
 
 def test_exclusion_reaches_back_not_forward(tmp_path):
-    journal = written(tmp_path, 0, complete=False)
+    journal = written(tmp_path, unfinished=0)
     journal.block(block(1))
     journal.exclude(0, "cryostat warm")
     journal.block(block(0))
@@ -85,15 +86,13 @@ def test_exclusion_reaches_back_not_forward(tmp_path):
 
 
 def test_a_quad_that_was_never_completed_does_not_count(tmp_path):
-    written(tmp_path, 0).close()
-    written(tmp_path, 1, complete=False).close()
+    written(tmp_path, 0, unfinished=1).close()
     assert reasons(tmp_path) == [None, "its quad was not completed"]
 
 
 @pytest.mark.parametrize("cut", [1, 30, 200])
 def test_a_last_line_that_a_kill_cut_off_is_left_out(tmp_path, cut):
-    written(tmp_path, 0).close()
-    written(tmp_path, 1, complete=False).close()
+    written(tmp_path, 0, unfinished=1).close()
     file = tmp_path / BLOCKS_NAME
     file.write_bytes(file.read_bytes()[:-cut])
     assert read_blocks(tmp_path) == [block(0)]
@@ -173,7 +172,8 @@ def test_run_folders_of_the_same_second_are_apart(tmp_path):
         create_run_folder(tmp_path / "file", "1.5.0")
 
 
-def test_journal_of_another_process_is_appended_to(tmp_path):
+def test_two_campaigns_can_not_share_a_journal(tmp_path):
     written(tmp_path, 0).close()
-    written(tmp_path, 1).close()
-    assert reasons(tmp_path) == [None, None]
+    with pytest.raises(RecordFault, match="can't be begun: File exists"):
+        BlockJournal(tmp_path)
+    assert reasons(tmp_path) == [None]

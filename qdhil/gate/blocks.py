@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import reduce
 from operator import add
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from qdhil.metrics.coincidences import PeakCounts
 from qdhil.tags.acquisition import Configuration
@@ -54,9 +54,14 @@ class Block:
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         """Restore what :meth:`record` returned; refuse (ValueError) what it would not return."""
         try:
-            return cls(**{**record, "counts": PeakCounts.from_record(record["counts"])})
-        except (TypeError, KeyError) as error:
+            block = cls(**{**record, "counts": PeakCounts.from_record(record["counts"])})
+        except (TypeError, KeyError, OverflowError) as error:
             raise ValueError(f"not a block record: {error}") from error
+        if block.arm not in ARMS or block.configuration not in get_args(Configuration):
+            raise ValueError(f"not a block record: {block.arm!r}, {block.configuration!r}")
+        if not isinstance(block.quad, int | None) or not isinstance(block.position, int | None):
+            raise ValueError(f"not a block record: quad {block.quad!r}, position {block.position!r}")  # noqa: TRY004
+        return block
 
 
 def total(blocks: Iterable[Block], arm: Arm, configuration: Configuration) -> PeakCounts:

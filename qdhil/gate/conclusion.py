@@ -79,7 +79,10 @@ def _findings(policy: Policy, rig: str, outcome: RigOutcome, rigs: int) -> list[
             findings.append((comparison.verdict, f"{title} on {rig}: {comparison.reason}"))
         elif not outcome.problems:
             findings.append(
-                (Verdict.INCONCLUSIVE, f"{title} on {rig} was not measured: its test did not run to its end")
+                (
+                    Verdict.INCONCLUSIVE,
+                    f"{title} on {rig} was not measured: the policy requires it, no test decided it",
+                )
             )
     if outcome.faults is not None:
         block_level = policy.false_block_rate / family_size(policy, rigs)

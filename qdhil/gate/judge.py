@@ -16,6 +16,9 @@ from qdhil.gate.policy import MetricPolicy, Policy
 from qdhil.gate.verdict import Verdict
 from qdhil.metrics import Estimate
 
+_SMALLEST_P = 1e-9
+"""Below this no model of a rig holds; smaller p-values are not told apart."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -129,10 +132,14 @@ def _reason(verdict: Verdict, scale: str, change: Change, wanted: MetricPolicy) 
     ratio = "undefined" if change.ratio is None else f"x{change.ratio:.3g}"
     seen = f"{scale} {ratio} [{change.low:.3g}, {change.high:.3g}]"
     if verdict is Verdict.PASS:
-        return f"{seen}; x{wanted.margin_ratio:g} is ruled out (p = {change.p_margin:.2g})"
+        return f"{seen}; x{wanted.margin_ratio:g} is ruled out ({_said(change.p_margin)})"
     if verdict is Verdict.BLOCK:
-        return f"{seen}; worse than x{wanted.tolerated_ratio:g} is proven (p = {change.p_tolerated:.2g})"
+        return f"{seen}; worse than x{wanted.tolerated_ratio:g} is proven ({_said(change.p_tolerated)})"
     return (
-        f"{seen}; neither x{wanted.margin_ratio:g} ruled out (p = {change.p_margin:.2g}) "
-        f"nor worse than x{wanted.tolerated_ratio:g} proven (p = {change.p_tolerated:.2g})"
+        f"{seen}; neither x{wanted.margin_ratio:g} ruled out ({_said(change.p_margin)}) "
+        f"nor worse than x{wanted.tolerated_ratio:g} proven ({_said(change.p_tolerated)})"
     )
+
+
+def _said(p_value: float) -> str:
+    return f"p = {p_value:.2g}" if p_value >= _SMALLEST_P else f"p < {_SMALLEST_P:g}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import functools
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,6 +26,8 @@ _MAX_BLOCK_DIGITS = 9
 def _resource_manager(backend: str) -> Any:
     import pyvisa
 
+    # every failure becomes an InfraFault; PyVISA's own log would only repeat it, with tracebacks
+    pyvisa.logger.setLevel(logging.CRITICAL)
     return pyvisa.ResourceManager(backend)
 
 
@@ -200,7 +203,7 @@ def _said_plainly(error: Exception) -> str:
 
     plain = {
         StatusCode.error_timeout: "none",
-        StatusCode.error_resource_not_found: "connection refused",
+        StatusCode.error_resource_not_found: "refused, or not this protocol",
         StatusCode.error_connection_lost: "connection lost",
     }
     text = plain.get(getattr(error, "error_code", None))

@@ -116,10 +116,11 @@ class PeakCounts:
 def excluded_lags(*, period_ps: float, interferometer_periods: int = 1, dead_time_ps: float = 0.0) -> int:
     """Return the largest lag whose peak is no measure of uncorrelated light.
 
-    Peaks up to the interferometer's delay carry interference, and peaks within the dead time are raised
-    by 1 + p because a click on one detector means that the other one is more likely live.
+    Peaks up to the interferometer's delay carry interference. Peaks within the dead time are raised by
+    1 + p, because a click on one detector means that the other one is more likely live; behind an
+    interferometer that reaches its delay further, because a blind slot shares its light with later ones.
     """
-    return max(interferometer_periods, math.floor(dead_time_ps / period_ps))
+    return interferometer_periods + math.floor(dead_time_ps / period_ps)
 
 
 def count_block(

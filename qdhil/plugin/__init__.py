@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from qdhil.plugin.settings import Settings
 
 SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
-DECIDED: pytest.StashKey[bool] = pytest.StashKey()
-"""Whether this session wrote a verdict."""
+DECIDED: pytest.StashKey[ExitCode] = pytest.StashKey()
+"""The exit code of this session's verdict, once there is one."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options and ini values of the group ``qdhil``."""
-    group = parser.getgroup("qdhil", "firmware gate for quantum-dot single-photon sources")
+    group = parser.getgroup("qdhil", "qdhil: firmware gate for quantum-dot single-photon sources")
     group.addoption(
         "--rig",
         action="append",
@@ -68,16 +68,11 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
         for line in error.args:
             sys.stderr.write(f"ERROR: {line}\n")
         return ExitCode.USAGE
-    asked_for_help = config.getoption("help") or config.getoption("version")
-    if (
-        config.getoption("rig")
-        and status == ExitCode.PASS
-        and not asked_for_help
-        and not config.stash.get(DECIDED, False)
-    ):
+    if not config.getoption("rig") or config.getoption("help") or config.getoption("version"):
+        return status
+    if status == ExitCode.PASS and DECIDED not in config.stash:
         sys.stderr.write("qdhil: no test was run, nothing was decided: INCONCLUSIVE\n")
-        return ExitCode.INCONCLUSIVE
-    return status
+    return status if status != ExitCode.PASS else config.stash.get(DECIDED, ExitCode.INCONCLUSIVE)
 
 
 def pytest_configure(config: pytest.Config) -> None:

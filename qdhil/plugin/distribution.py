@@ -7,7 +7,7 @@ missing, and the run is INFRA.
 
 from __future__ import annotations
 
-import re
+import itertools
 from typing import Any
 
 import pytest
@@ -27,8 +27,8 @@ class RigScheduling(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         bracket = nodeid.rpartition("[")[2].removesuffix("]") if nodeid.endswith("]") else ""
-        for rig in sorted(self.rigs, key=len, reverse=True):
-            if re.search(rf"(?:^|-){re.escape(rig)}(?:-|$)", bracket):
+        for rig in self.rigs:
+            if bracket == rig or bracket.startswith(f"{rig}-"):
                 return rig
         return str(super()._split_scope(nodeid))
 
@@ -43,6 +43,11 @@ class RigDistribution:
             pytest.exit(
                 f"--dist {distribution} can't give each rig to one worker; leave --dist out", returncode=ExitCode.USAGE
             )
+        names = sorted(settings.rigs)
+        for shorter, longer in itertools.combinations(names, 2):
+            if longer.startswith(f"{shorter}-"):
+                reason = f"rigs {shorter} and {longer} can't be told apart in test ids: run them without -n"
+                pytest.exit(reason, returncode=ExitCode.USAGE)
         if config.getoption("maxworkerrestart", None) is None:
             config.option.maxworkerrestart = "0"
 
@@ -60,8 +65,10 @@ class RigDistribution:
         return scheduler
 
     def pytest_testnodedown(self, node: Any, error: object) -> None:
-        """Report a worker that died."""
+        """Take a worker's problems, or report that it died."""
+        gate: Any = node.config.pluginmanager.getplugin("qdhil-gate")
+        for problem in getattr(node, "workeroutput", {}).get("qdhil_problems", ()):
+            gate.problem(Verdict.INFRA, problem)
         if error:
-            gate: Any = node.config.pluginmanager.getplugin("qdhil-gate")
             reason = str(error).strip().splitlines()
             gate.problem(Verdict.INFRA, f"worker {node.gateway.id} died: {reason[-1] if reason else 'no reason'}")

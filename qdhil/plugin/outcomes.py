@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 from typing import Any
 
+from qdhil.errors import QdhilError, RecordFault
 from qdhil.gate.conclusion import RigOutcome, conclude
 from qdhil.gate.faults import FaultTally
 from qdhil.gate.judge import Comparison
 from qdhil.gate.verdict import Verdict
 from qdhil.plugin.settings import Settings
+from qdhil.record.recheck import recheck
 from qdhil.record.run_folder import VERDICT_NAME, write_json
 from qdhil.record.schemas import FirmwareRecord, VerdictRecord
 from qdhil.record.verdict import verdict_record
@@ -45,24 +48,42 @@ class Outcomes:
             return
         if "comparison" in payload:
             comparison = Comparison.from_record(payload["comparison"])
-            outcome.comparisons[comparison.definition] = comparison
+            before = outcome.comparisons.setdefault(comparison.definition, comparison)
+            if before != comparison:
+                outcome.problems.append((Verdict.INFRA, f"{comparison.definition} on {comparison.rig}: decided twice"))
+                if before.verdict is not Verdict.BLOCK:
+                    outcome.comparisons[comparison.definition] = comparison
             self._dark_rate_hz[comparison.rig] = payload["dark_rate_hz"]
         if "faults" in payload:
             outcome.faults = FaultTally.from_record(payload["faults"])
 
     def conclude(self) -> Verdict:
-        """Write ``verdict.json`` and return the verdict."""
+        """Write ``verdict.json`` and return the verdict.
+
+        A PASS is recomputed from what was written; where that fails the run is INFRA.
+        """
+        folder = self._settings.run_folder
+        self.record = self._compose()
+        try:
+            write_json(folder / VERDICT_NAME, self.record.model_dump(mode="json"))
+            if self.record.verdict is Verdict.PASS:
+                recheck(folder)
+        except QdhilError as error:
+            self.problem(Verdict.INFRA, str(error))
+            self.record = self._compose()
+            with contextlib.suppress(RecordFault):
+                write_json(folder / VERDICT_NAME, self.record.model_dump(mode="json"))
+        return self.record.verdict
+
+    def _compose(self) -> VerdictRecord:
         settings = self._settings
-        conclusion = conclude(settings.policy, self._rigs, self._problems)
         baseline, candidate = settings.firmware
-        self.record = verdict_record(
+        return verdict_record(
             settings.policy,
             (FirmwareRecord.of(baseline), FirmwareRecord.of(candidate)),
             {name: rig.kind for name, rig in settings.rigs.items()},
             self._rigs,
-            conclusion,
+            conclude(settings.policy, self._rigs, self._problems),
             dark_rate_hz=self._dark_rate_hz,
             started=self._started,
         )
-        write_json(settings.run_folder / VERDICT_NAME, self.record.model_dump(mode="json"))
-        return conclusion.verdict

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ class LiveLine:
             return
         self._shown_at, self._shown = time.monotonic(), line
         capture: Any = self._config.pluginmanager.getplugin("capturemanager")
-        with capture.global_and_fixture_disabled():
+        with nullcontext() if capture is None else capture.global_and_fixture_disabled():
             if reporter.isatty:
                 reporter.rewrite(f"  {line}", erase=True)
             else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Generator
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -36,21 +37,34 @@ def register(config: pytest.Config) -> None:
     config.pluginmanager.register(RigSelection(settings), "qdhil-rigs")
     config.pluginmanager.register(Payloads(), "qdhil-payloads")
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _interrupt)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _interrupt)
     if is_worker:
         config.pluginmanager.register(WorkerNote(settings.run_folder), "qdhil-progress")
+        config.pluginmanager.register(WorkerProblems(config), "qdhil-problems")
         return
     config.pluginmanager.register(LiveLine(config, settings.run_folder, tuple(settings.rigs)), "qdhil-progress")
     config.pluginmanager.register(Gate(config, settings), "qdhil-gate")
-    if config.pluginmanager.hasplugin("dsession") or config.getoption("numprocesses", None):
+    if config.getoption("numprocesses", None) or config.getoption("tx", None):
         from qdhil.plugin.distribution import RigDistribution
 
         config.pluginmanager.register(RigDistribution(config, settings), "qdhil-distribution")
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    """Treat SIGTERM (a cancelled CI job) like Ctrl-C, so that the rig is handed back on its baseline."""
-    raise KeyboardInterrupt("SIGTERM")
+    """Treat a cancelled CI job or a closed terminal like Ctrl-C, so that the rig is handed back on its baseline."""
+    raise KeyboardInterrupt
+
+
+class WorkerProblems:
+    """In an xdist worker: hand problems to the controller when the worker ends."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._problems: list[str] = config.workeroutput.setdefault("qdhil_problems", [])  # type: ignore[attr-defined]
+
+    def pytest_qdhil_problem(self, reason: str) -> None:
+        """Keep the reason for the controller."""
+        self._problems.append(reason)
 
 
 class RigSelection:
@@ -59,10 +73,24 @@ class RigSelection:
     def __init__(self, settings: Settings) -> None:
         self._names = tuple(settings.rigs)
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Parametrise the ``rig`` fixture by the selected rigs' names."""
+        """Parametrise the ``rig`` fixture by the selected rigs' names; first, so that ids begin with the rig."""
         if "rig" in metafunc.fixturenames:
             metafunc.parametrize("rig", self._names, indirect=True, scope="session")
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, None, None]:
+        """Keep the tests of a rig together, whatever order other plugins like: a rig has one campaign."""
+        yield
+        order = {name: index for index, name in enumerate((None, *self._names))}
+        items.sort(key=lambda item: order.get(rig_of(item), 0))
+
+
+def rig_of(item: pytest.Item) -> str | None:
+    """Return the rig that a test runs on, ``None`` for a test without one."""
+    callspec = getattr(item, "callspec", None)
+    return None if callspec is None else callspec.params.get("rig")
 
 
 class Payloads:
@@ -86,16 +114,18 @@ class Payloads:
         elif report.failed and not (isinstance(error, AssertionError) and _explains_itself(payload)):
             payload["problem"] = [
                 str(Verdict.INCONCLUSIVE if isinstance(error, _SAID_BY_THE_TEST) else Verdict.INFRA),
-                f"{item.nodeid} ({report.when}): {type(error).__name__}: {' '.join(str(error).split())}",
+                f"{item.nodeid} ({report.when}): {type(error).__name__}: {_first_line_of(error)}",
             ]
         elif report.failed:
             report.longrepr = str(payload["summary"])
-        rig = getattr(item, "callspec", None) and item.callspec.params.get("rig")  # type: ignore[attr-defined]
+        if report.skipped and item.get_closest_marker("metric") is not None:
+            payload["problem"] = [str(Verdict.INCONCLUSIVE), f"{item.nodeid} was skipped or expected to fail"]
         if payload:
-            report.qdhil = {**payload, "rig": rig}  # type: ignore[attr-defined]
+            report.qdhil = {**payload, "rig": rig_of(item)}  # type: ignore[attr-defined]
         return report
 
 
+_LONGEST_REASON = 200
 _SAID_BY_THE_TEST = (AssertionError, pytest.fail.Exception)
 """How a test says that something is not as it should be; any other exception is a failure of the tools."""
 
@@ -118,12 +148,17 @@ class Gate:
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self._config = config
         self._settings = settings
-        self._outcomes = Outcomes(settings)
+        # a policy of its own: what a test does to the campaign's can't change what is demanded
+        self._outcomes = Outcomes(replace(settings, policy=settings.policy.model_copy(deep=True)))
         self._active = not config.getoption("collectonly")
 
     def problem(self, verdict: Verdict, reason: str) -> None:
         """Take note of something that went wrong outside any test."""
         self._outcomes.problem(verdict, reason)
+
+    def pytest_qdhil_problem(self, reason: str) -> None:
+        """Take note of a failure of a rig outside any test."""
+        self._outcomes.problem(Verdict.INFRA, reason)
 
     def pytest_report_header(self) -> list[str]:
         """Say which firmware is compared on which rigs, and where the evidence goes."""
@@ -152,7 +187,7 @@ class Gate:
     ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
         """Print the verdict instead of PASSED or FAILED."""
         payload = getattr(report, "qdhil", None)
-        if payload is None or report.when != "call":
+        if payload is None or report.when != "call" or report.skipped:
             return None
         word = payload["problem"][0] if "problem" in payload else payload.get("comparison", {}).get("verdict")
         if word is None or (report.failed == (word == "PASS")):
@@ -176,8 +211,7 @@ class Gate:
             self._outcomes.problem(Verdict.INCONCLUSIVE, "the session was interrupted")
         if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             self._outcomes.problem(Verdict.INCONCLUSIVE, "no test was collected")
-        session.exitstatus = self._outcomes.conclude().exit_code
-        self._config.stash[DECIDED] = True
+        session.exitstatus = self._config.stash[DECIDED] = self._outcomes.conclude().exit_code
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the verdict table."""
@@ -187,12 +221,17 @@ class Gate:
         if record is None:
             return
         colours = {"PASS": "green", "BLOCK": "red"}
-        baseline, candidate = self._settings.firmware
-        terminalreporter.section(f"firmware {candidate.version} against {baseline.version}", "=", bold=True)
+        terminalreporter.ensure_newline()
+        terminalreporter.section("verdict", "=", bold=True)
         for line, verdict in verdict_lines(record):
             markup = {colours.get(verdict, "yellow"): True} if verdict else {}
             terminalreporter.write_line(line, **markup)
         terminalreporter.write_line(f"evidence: {self._settings.run_folder / VERDICT_NAME}")
+
+
+def _first_line_of(error: BaseException | None) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:_LONGEST_REASON] if lines else "no message"
 
 
 def _first_line(report: pytest.CollectReport | pytest.TestReport) -> str:

@@ -77,6 +77,11 @@ def resolve(config: pytest.Config) -> Settings:
     rack, policy = load_rack(rack_file), load_policy(policy_file)
     rigs = select_rigs(rack, config.getoption("rig"))
     bundles = {name: _bundles(config, name, rig, rack_file) for name, rig in rigs.items()}
+    for name, (baseline, candidate) in bundles.items():
+        if baseline.sha256 == candidate.sha256:
+            raise ConfigurationError(
+                f"rig {name}: candidate and baseline are both {candidate.version}: nothing to decide"
+            )
     if len({(baseline.sha256, candidate.sha256) for baseline, candidate in bundles.values()}) > 1:
         raise ConfigurationError("the selected rigs would compare different firmware; name --baseline and --candidate")
     wait_s = config.getoption("rig_wait")
@@ -92,7 +97,11 @@ def resolve(config: pytest.Config) -> Settings:
                 f"between the pulses of rig {name}"
             )
     shared: dict[str, Any] = getattr(config, "workerinput", {}).get("qdhil", {})
+    if hasattr(config, "workerinput") and not shared:
+        raise ConfigurationError("this xdist worker was given no run folder: start workers with -n")
     seed = config.getoption("seed")
+    if seed is not None and seed < 0:
+        raise ConfigurationError(f"--seed {seed}: give a whole number from 0")
     order_seed = shared.get("order_seed", seed if seed is not None else secrets.randbits(32))
     if "run_folder" in shared:
         run_folder = Path(shared["run_folder"])
@@ -118,8 +127,8 @@ def resolve(config: pytest.Config) -> Settings:
 
 
 def _file(config: pytest.Config, name: str, default: Path) -> Path:
-    option = config.getoption(name)
-    if option:
+    option = _given(config, name)
+    if option is not None:
         return Path(option)
     ini: str = config.getini(name)
     if ini:
@@ -129,9 +138,17 @@ def _file(config: pytest.Config, name: str, default: Path) -> Path:
 
 def _bundles(config: pytest.Config, name: str, rig: Rig, rack_file: Path) -> tuple[Bundle, Bundle]:
     folder = bundle_folder(rig, rack_file)
-    candidate = config.getoption("candidate") or rig.firmware.candidate
+    candidate = _given(config, "candidate") or rig.firmware.candidate
     if candidate is None:
         raise ConfigurationError(f"rig {name}: no candidate; give --candidate VERSION|PATH")
-    baseline = config.getoption("baseline") or rig.firmware.baseline
+    baseline = _given(config, "baseline") or rig.firmware.baseline
     hardware = rig.firmware.hardware
     return find_bundle(baseline, folder, hardware=hardware), find_bundle(candidate, folder, hardware=hardware)
+
+
+def _given(config: pytest.Config, name: str) -> str | None:
+    """Return an option's value; an empty one, as an unset variable of a CI job leaves, is a mistake."""
+    value: str | None = config.getoption(name)
+    if value is not None and not value.strip():
+        raise ConfigurationError(f"--{name} was given without a value")
+    return value

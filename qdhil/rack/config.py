@@ -91,6 +91,18 @@ class Rack(Strict):
     """Folder of the lock files; every user of the host must mean the same one."""
     rigs: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")], Rig]
 
+    @model_validator(mode="after")
+    def _instruments_not_shared(self) -> Rack:
+        owner: dict[str, str] = {}
+        for name, rig in self.rigs.items():
+            for role in ("controller", "tagger", "switch"):
+                resource = getattr(rig.instruments, role).resource
+                if owner.setdefault(resource, name) != name:
+                    raise ValueError(
+                        f"rigs {owner[resource]} and {name} share {resource}"
+                    )
+        return self
+
 
 def load_rack(file: Path) -> Rack:
     """Read and check a rack file.

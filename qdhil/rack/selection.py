@@ -62,7 +62,7 @@ def bundle_folder(rig: Rig, rack_file: Path) -> Path:
     else:
         folder = rack_file.parent / where
     if not folder.is_dir():
-        raise ConfigurationError(f"firmware.bundles = {where!r}: no folder {folder}")
+        raise ConfigurationError(f"firmware.bundles = {where!r}: no folder {folder.resolve()}")
     return folder
 
 

@@ -34,6 +34,7 @@ def simulator(
     seed: int | None,
     log: Path,
     on_start: Callable[[str], None] = lambda _: None,
+    on_death: Callable[[str], None] = lambda _: None,
 ) -> Iterator[None]:
     """Serve a simulated rig until the block ends; a rig that is served already is left to its server.
 
@@ -50,33 +51,45 @@ def simulator(
     on_start
         Called with a line that says which process serves the rig.
 
+    on_death
+        Called with a line that says so, if that process ended before the block did.
+
     Raises
     ------
     InfraFault
         If the simulator does not come up.
+    ConfigurationError
+        If a rig that is served already was to have another seed.
     """
-    if rig.simulation is None or _is_served(rig):
+    if rig.simulation is None:
         yield
         return
-    command = [
-        sys.executable,
-        "-m",
-        provider_module(rig.simulation.provider),
-        "up",
-        "--rack",
-        str(rack_file),
-        "--rig",
-        name,
-    ]
-    command += ["--until-stdin-closes"] + ([] if seed is None else ["--seed", str(seed)])
+    if _is_served(rig):
+        if seed is not None:
+            raise ConfigurationError(
+                f"rig {name} is served already, with a seed of its own: stop that rack or leave --seed out"
+            )
+        yield
+        return
+    command = [sys.executable, "-m", provider_module(rig.simulation.provider), "up", "--until-stdin-closes"]
+    command += ["--rack", str(rack_file), "--rig", name]
+    command += [] if seed is None else ["--seed", str(seed)]
     with log.open("ab") as stderr:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True)
+        # a session of its own: Ctrl-C reaches the tests alone, which still need the rig to hand it back
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True
+        )
     try:
         _await_ready(process, name, log)
         on_start(f"simulator: process {process.pid}, log {log}")
         yield
     finally:
+        status = process.poll()
         _stop(process)
+        if status is not None:
+            on_death(
+                f"the simulator of rig {name}, process {process.pid}, ended by itself (status {status}); see {log}"
+            )
 
 
 def provider_module(provider: str) -> str:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from qdhil.errors import RefusedError
+from qdhil.errors import RefusedError, UndecidedError
 from qdhil.gate.blocks import ARMS, dark_rates_hz
 from qdhil.gate.change import Context
 from qdhil.gate.conclusion import RigOutcome, conclude
@@ -15,8 +15,17 @@ from qdhil.gate.judge import Comparison, compare
 from qdhil.gate.policy import Policy, load_policy
 from qdhil.gate.verdict import Verdict, combine
 from qdhil.model_files import read_json
-from qdhil.record.run_folder import BLOCKS_NAME, POLICY_NAME, RUN_NAME, VERDICT_NAME, read_blocks, read_visits
-from qdhil.record.schemas import RunRecord, VerdictRecord
+from qdhil.rack.config import load_rack
+from qdhil.record.run_folder import (
+    BLOCKS_NAME,
+    POLICY_NAME,
+    RACK_NAME,
+    RUN_NAME,
+    VERDICT_NAME,
+    read_blocks,
+    read_visits,
+)
+from qdhil.record.schemas import CalibrationRecord, RunRecord, VerdictRecord
 
 _DIGITS = 9
 """Recomputed numbers agree to this many digits; another processor's last bits may differ."""
@@ -29,9 +38,14 @@ def recheck(folder: Path) -> VerdictRecord:
     ------
     ConfigurationError
         If a file is missing or can't be read.
+    UndecidedError
+        If the run was cut off before its verdict.
     RefusedError
         If policy, blocks and verdict don't belong together.
     """
+    if (folder / POLICY_NAME).is_file() and not (folder / VERDICT_NAME).exists():
+        measured = sum(len(read_blocks(journal.parent)) for journal in folder.glob(f"*/{BLOCKS_NAME}"))
+        raise UndecidedError(f"{folder}: the run was cut off before its verdict, after {measured} blocks")
     verdict = read_json(folder / VERDICT_NAME, VerdictRecord, "verdict")
     policy = load_policy(folder / POLICY_NAME)
     if policy.sha256 != verdict.policy_sha256:
@@ -69,6 +83,9 @@ def _compare_again(folder: Path, recorded: Comparison, policy: Policy, verdict: 
         verdict.policy_sha256,
     ):
         raise RefusedError(f"{folder / recorded.rig / RUN_NAME} names another rig, other firmware or another policy")
+    rack = load_rack(folder / RACK_NAME)
+    if recorded.rig not in rack.rigs or run.calibration != CalibrationRecord.of(rack.rigs[recorded.rig]):
+        raise RefusedError(f"{folder / recorded.rig / RUN_NAME} has another calibration than {RACK_NAME}")
     blocks = [block for block in read_blocks(folder / recorded.rig) if block.excluded is None]
     dark_rate_hz = dark_rates_hz(block.counts for block in blocks if block.configuration == "blanked")
     if dark_rate_hz != verdict.dark_rate_hz.get(recorded.rig):

@@ -16,6 +16,7 @@ loses nothing that was measured. Other files are written beside and renamed.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections import Counter
@@ -25,7 +26,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from qdhil.errors import ConfigurationError, InfraFault
+from qdhil.errors import ConfigurationError, InfraFault, RecordFault
 from qdhil.gate.blocks import Arm, Block
 
 BLOCKS_NAME = "blocks.jsonl"
@@ -59,29 +60,42 @@ def create_run_folder(root: Path, label: str) -> Path:
 
 
 def write_json(file: Path, data: Any) -> None:
-    """Write JSON beside the target and rename it, so that a reader never sees half a file."""
+    """Write JSON as :func:`write_bytes` does."""
     write_bytes(file, (json.dumps(data, indent=2, allow_nan=False, default=str) + "\n").encode())
 
 
 def write_bytes(file: Path, data: bytes) -> None:
-    """Write beside the target, flush to the disk, and rename."""
+    """Write beside the target, flush to the disk, and rename, so that a reader never sees half a file.
+
+    Raises
+    ------
+    RecordFault
+        If it can't be written.
+    """
     beside = file.with_name(f".{file.name}.{os.getpid()}")
-    with beside.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    beside.replace(file)
+    try:
+        with beside.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(file)
+    except OSError as error:
+        raise RecordFault(f"{file} can't be written: {error.strerror}") from error
 
 
 class BlockJournal:
     """Append blocks, faults and exclusions of one rig to its ``blocks.jsonl``."""
 
     def __init__(self, folder: Path) -> None:
-        self._stream = (folder / BLOCKS_NAME).open("a", encoding="utf-8")
+        try:
+            # exclusive: two campaigns in one journal would be evidence for neither
+            self._file = os.open(folder / BLOCKS_NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise RecordFault(f"{folder / BLOCKS_NAME} can't be begun: {error.strerror}") from error
 
     def close(self) -> None:
         """Close the file."""
-        self._stream.close()
+        os.close(self._file)
 
     def block(self, block: Block) -> None:
         """Keep a measured block."""
@@ -100,9 +114,13 @@ class BlockJournal:
         self._append({"kind": "complete", "quad": quad})
 
     def _append(self, line: dict[str, Any]) -> None:
-        self._stream.write(json.dumps(line, allow_nan=False, separators=(",", ":")) + "\n")
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
+        data = (json.dumps(line, allow_nan=False, separators=(",", ":")) + "\n").encode()
+        try:
+            if os.write(self._file, data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(self._file)
+        except OSError as error:
+            raise RecordFault(f"{BLOCKS_NAME} can't be written: {error.strerror}") from error
 
 
 def read_blocks(folder: Path) -> list[Block]:

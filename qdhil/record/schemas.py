@@ -10,7 +10,9 @@ from typing import Literal, Self
 
 from qdhil.firmware.bundle import Bundle
 from qdhil.gate.verdict import Verdict
+from qdhil.metrics.coincidences import excluded_lags
 from qdhil.model_files import Strict
+from qdhil.rack.config import Rig
 
 
 class FirmwareRecord(Strict):
@@ -33,6 +35,22 @@ class CalibrationRecord(Strict):
     exclude_lags: int
     sync_divider: int
     rep_rate_hz: float
+
+    @classmethod
+    def of(cls, rig: Rig) -> Self:
+        """Return what the rack file says of a rig."""
+        calibration = rig.calibration
+        return cls(
+            delay_ps=calibration.delay_ps,
+            dead_time_ps=calibration.dead_time_ps,
+            exclude_lags=excluded_lags(
+                period_ps=1e12 / calibration.rep_rate_hz,
+                interferometer_periods=calibration.interferometer_periods,
+                dead_time_ps=calibration.dead_time_ps,
+            ),
+            sync_divider=rig.instruments.tagger.sync_divider,
+            rep_rate_hz=calibration.rep_rate_hz,
+        )
 
 
 class SoftwareRecord(Strict):

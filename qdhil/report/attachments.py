@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,12 +25,7 @@ def attach(
 
     The numbers go into the test's properties, which JUnit files show.
     """
-    for arm, estimate in (("baseline", comparison.baseline), ("candidate", comparison.candidate)):
-        item.user_properties.append((f"{comparison.definition} {arm}", f"{estimate.value:.6g}"))
-        item.user_properties.append(
-            (f"{comparison.definition} {arm} interval", f"[{estimate.low:.6g}, {estimate.high:.6g}]")
-        )
-    item.user_properties.append((f"{comparison.definition} verdict", str(comparison.verdict)))
+    item.user_properties += list(_properties(comparison))
     files = [histograms.write(configuration) for configuration in configurations]
     if not config.getoption("allure_report_dir", None):
         return
@@ -45,3 +40,17 @@ def attach(
         allure.attach.file(str(data), name=data.name, attachment_type=allure.attachment_type.JSON)
         if picture is not None:
             allure.attach.file(str(picture), name=picture.name, attachment_type=allure.attachment_type.PNG)
+
+
+def _properties(comparison: Comparison) -> Iterator[tuple[str, str]]:
+    """Yield what a JUnit file shows of a comparison, by names without spaces."""
+    metric, change = comparison.definition, comparison.change
+    for arm, estimate in (("baseline", comparison.baseline), ("candidate", comparison.candidate)):
+        yield f"{metric}.{arm}", f"{estimate.value:.6g}"
+        yield f"{metric}.{arm}.interval", f"{estimate.low:.6g} {estimate.high:.6g}"
+    yield f"{metric}.change", "undefined" if change.ratio is None else f"{change.ratio:.6g}"
+    yield f"{metric}.change.interval", f"{change.low:.6g} {change.high:.6g}"
+    yield f"{metric}.margin", f"{comparison.margin_ratio:g}"
+    yield f"{metric}.p_margin", f"{change.p_margin:.3g}"
+    yield f"{metric}.p_tolerated", f"{change.p_tolerated:.3g}"
+    yield f"{metric}.verdict", str(comparison.verdict)

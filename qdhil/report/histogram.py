@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 BIN_PS = 100
 WINDOW_PS = 60_000
 """The picture shows this much on both sides of the central peak."""
-_COLOURS = {"baseline": "#5b6770", "candidate": "#c4432b"}
+_STYLES: dict[str, dict[str, Any]] = {"baseline": {"fill": True, "alpha": 0.35}, "candidate": {"linewidth": 0.8}}
+_COLOURS = {"baseline": "#1f5fa8", "candidate": "#c4432b"}
 
 
 class Histograms:
@@ -28,8 +29,9 @@ class Histograms:
     Blocks are held back until their quad is whole, so that what is shown is what was counted.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, title: str) -> None:
         self._folder = folder
+        self._title = title
         self._pending: list[tuple[Configuration, Arm, npt.NDArray[np.int64]]] = []
         self._counts: dict[Configuration, dict[Arm, npt.NDArray[np.int64]]] = {}
 
@@ -57,7 +59,7 @@ class Histograms:
         if not data.exists():
             arms = self._counts[configuration]
             write_json(data, self._record(configuration, arms))
-            image = _picture(configuration, arms)
+            image = _picture(self._title, configuration, arms)
             if image is not None:
                 write_bytes(picture, image)
         return data, picture if picture.exists() else None
@@ -74,7 +76,7 @@ class Histograms:
         }
 
 
-def _picture(configuration: Configuration, arms: dict[Arm, npt.NDArray[np.int64]]) -> bytes | None:
+def _picture(title: str, configuration: Configuration, arms: dict[Arm, npt.NDArray[np.int64]]) -> bytes | None:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -87,14 +89,14 @@ def _picture(configuration: Configuration, arms: dict[Arm, npt.NDArray[np.int64]
     axes = figure.add_subplot()
     edges_ns = np.arange(-WINDOW_PS, WINDOW_PS + BIN_PS, BIN_PS) / 1000
     for arm, counts in sorted(arms.items()):
-        axes.stairs(counts, edges_ns, label=arm, color=_COLOURS[arm], linewidth=0.8, alpha=0.9)
+        axes.stairs(counts, edges_ns, label=arm, color=_COLOURS[arm], **_STYLES[arm])
     axes.set_yscale("symlog", linthresh=10)
     axes.set_xlim(edges_ns[0], edges_ns[-1])
     axes.set_ylim(bottom=0)
     axes.set_xlabel("τ = t_b - t_a - delay (ns)")
     axes.set_ylabel(f"coincidences / {BIN_PS} ps")
-    axes.set_title(configuration.replace("_", " "), loc="left", fontsize=10)
-    axes.legend(frameon=False, loc="upper right")
+    axes.set_title(f"{title}, {configuration.replace('_', ' ')}", loc="left", fontsize=10)
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     stream = io.BytesIO()

@@ -33,10 +33,14 @@ def verdict_lines(record: VerdictRecord) -> Iterator[tuple[str, str]]:
     yield f"verdict: {record.verdict} (exit {record.exit_code})", str(record.verdict)
     for reason in record.reasons:
         yield f"  {reason}", ""
-    yield (
+    if comparisons:
+        yield _error_rates(record), ""
+
+
+def _error_rates(record: VerdictRecord) -> str:
+    return (
         f"error rates: P(PASS | worse by the margin) <= {record.miss_rate:g} for each metric, "
-        f"P(BLOCK | no worse) <= {record.false_block_rate:g} for all together",
-        "",
+        f"P(BLOCK | no worse) <= {record.false_block_rate:g} for all together"
     )
 
 

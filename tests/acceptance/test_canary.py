@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from acceptance.session import Session, command, newest_run, run
-from qdhil_sim.light.closed_form import predict
+from qdhil_sim.light.clicks import predict_clicks
 from qdhil_sim.light.controls import PulseControls
 from qdhil_sim.light.setup import load_setup
 
@@ -66,8 +66,12 @@ def test_good_firmware_passes_with_the_light_of_the_closed_forms(rack_file: Path
         *("--junitxml", str(rack_file.parent / "junit.xml"), "--alluredir", str(rack_file.parent / "allure")),
     )
     check_harmless(session)
-    expected = predict(load_setup("pillar-930"), PulseControls())
-    for definition, value in (("g2.pulsed.area", expected.g2), ("hom.v_unc", expected.visibility_unc)):
+    expected = predict_clicks(load_setup("pillar-930"), PulseControls(), window_ps=6000)
+    for definition, value in (
+        ("g2.pulsed.area", expected.g2),
+        ("hom.v_unc", expected.visibility_unc),
+        ("hom.v_co_cross", expected.visibility_cross),
+    ):
         for arm in ("baseline", "candidate"):
             estimate = session.metric(definition)[arm]
             sigma = (estimate["high"] - estimate["low"]) / 3.92
@@ -145,10 +149,14 @@ def test_killing_the_rack_is_the_rigs_fault(rack_file: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_session_hands_the_rig_back(rack_file: Path, number: signal.Signals) -> None:
     process = subprocess.Popen(
-        command(rack_file, "--rig", "sim-a1"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command(rack_file, "--rig", "sim-a1"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
     wait_for_blocks(rack_file, 6)
-    process.send_signal(number)
+    os.killpg(process.pid, number)  # as a terminal's Ctrl-C or a CI system's cancel does
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 20, output
     verdict = Session(20, output, newest_run(rack_file)).verdict

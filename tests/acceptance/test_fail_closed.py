@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from acceptance.session import Session, command, quick_policy, run
+from conftest import serve, stop, write_rack
+from qdhil.rack.config import load_rack
+from qdhil.rack.rig import opened
 
 GATE = """
 import pytest
@@ -48,7 +52,7 @@ def test_a_skipped_suite_is_a_missing_metric(rack_file: Path) -> None:
     )
     session = quick(rack_file, suites=suite(rack_file, text))
     assert session.code == 20, session.output
-    assert "g2(0) on sim-a1 was not measured" in reasons(session)
+    assert "test_metric[sim-a1] was skipped" in reasons(session)
 
 
 def test_an_empty_collection(rack_file: Path) -> None:
@@ -119,6 +123,13 @@ def test_mistakes_on_the_command_line_end_in_64(rack_file: Path, options: tuple[
     assert says in session.output
 
 
+@pytest.mark.parametrize("option", ["--collect-only", "--fixtures", "--setup-plan"])
+def test_a_session_that_runs_no_test_decides_nothing(rack_file: Path, option: str) -> None:
+    session = quick(rack_file, option)
+    assert session.code == 20, session.output
+    assert "INCONCLUSIVE" in session.output
+
+
 def test_a_changed_image_is_refused(rack_file: Path) -> None:
     from qdhil_sim.builds import read_image, read_manifest
 
@@ -129,6 +140,45 @@ def test_a_changed_image_is_refused(rack_file: Path) -> None:
     session = run(rack_file, "--rig", "sim-a1", "--candidate", str(bundle))
     assert session.code == 40, session.output
     assert "sha256" in session.output
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--candidate", ""), "--candidate was given without a value"),
+        (("--candidate", "1.4.0"), "candidate and baseline are both 1.4.0"),
+        (("--seed", "-5"), "give a whole number from 0"),
+        (("--rig-wait", "-1"), "give a time in seconds"),
+    ],
+)
+def test_values_that_a_ci_job_gets_wrong_end_in_64(rack_file: Path, options: tuple[str, ...], says: str) -> None:
+    session = quick(rack_file, *options)
+    assert session.code == 64, session.output
+    assert says in session.output
+
+
+def test_evidence_that_can_not_be_written_is_no_pass_and_the_rig_is_handed_back(tmp_path: Path) -> None:
+    rack = serve(write_rack(tmp_path))
+    try:
+        limited = f"ulimit -f 12; exec {shlex.join(command(rack.file, '--rig', 'sim-a1'))}"
+        done = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 30, done.stdout + done.stderr
+        assert "blocks.jsonl can't be written" in done.stdout
+        with opened("sim-a1", load_rack(rack.file).rigs["sim-a1"]) as rig:
+            assert (rig.controller.version, rig.controller.confirmed) == ("1.4.0", True)
+    finally:
+        stop(rack)
+
+
+def test_a_rig_has_one_campaign_whatever_order_other_plugins_like(rack_file: Path) -> None:
+    shuffle = "import pytest\n\n@pytest.hookimpl(trylast=True)\ndef pytest_collection_modifyitems(items):\n"
+    (rack_file.parent / "conftest.py").write_text(shuffle + "    items.sort(key=lambda item: item.name)\n")
+    text = GATE.format(metric="g2.pulsed.area") + GATE.format(metric="hom.v_unc").replace("test_metric", "test_other")
+    session = quick(rack_file, "--rig", "sim-a2", suites=suite(rack_file, text))
+    assert session.code in (10, 20), session.output
+    for rig in ("sim-a1", "sim-a2"):
+        journal = (session.folder / rig / "blocks.jsonl").read_text()
+        assert journal.count('"kind":"complete"') == 2
 
 
 def test_a_busy_rig_is_refused_by_name(rack_file: Path) -> None:

@@ -58,9 +58,7 @@ def test_estimates_agree_with_the_exact_clicks(tmp_path: Path, seconds: int) -> 
     assert setup.drift.coupling_sd == 0.0
     rack = serve(write_rack(tmp_path, **{'"pillar-930"': '"still.toml"'}))
     with opened("sim-a1", load_rack(rack.file).rigs["sim-a1"]) as rig:
-        hbt, parallel, orthogonal = (
-            counted(rig, path, seconds) for path in ("hbt", "hom_parallel", "hom_orthogonal")
-        )
+        hbt, parallel, orthogonal = (counted(rig, path, seconds) for path in ("hbt", "hom_parallel", "hom_orthogonal"))
     stop(rack)
     expected = predict_clicks(setup, PulseControls(), window_ps=WHOLE_PEAK_PS)
     agrees(g2_area(hbt, exclude_lags=EXCLUDE_LAGS), expected.g2)
