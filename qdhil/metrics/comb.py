@@ -12,6 +12,8 @@ _LEAST_CONTRAST = 0.1
 _LEAST_POWER = 30.0
 """Power of a line over the shot noise; noise alone exceeds it with odds e^-30 a frequency."""
 _SUBHARMONIC = 0.02
+_SMALLEST_TOOTH = 0.05
+"""Peaks between those of a comb count from this height on, relative to its own."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def find_comb(counts: npt.NDArray[np.int64], *, first_ps: float, bin_ps: float, 
     frequency = _fundamental(counts, window, bin_ps)
     frequency = _refine(weights, delays, frequency, 1.0 / (bin_ps * counts.size))
     found_ps = 1.0 / frequency
+    found_ps /= _teeth_between(counts, delays, weights, found_ps)
     if period_ps is not None:
         found_ps = _agree(found_ps, period_ps)
     line = complex(np.sum(weights * np.exp(2j * np.pi * delays / found_ps)))
@@ -68,6 +71,34 @@ def find_comb(counts: npt.NDArray[np.int64], *, first_ps: float, bin_ps: float, 
         raise ValueError(f"no pulse comb: the strongest line, at {found_ps:.0f} ps, has a contrast of {contrast:.3f}")
     phase_ps = float(np.angle(line)) / (2 * np.pi) * found_ps
     return Comb(found_ps, phase_ps % found_ps, contrast)
+
+
+def _teeth_between(
+    counts: npt.NDArray[np.int64], delays: npt.NDArray[np.float64], weights: npt.NDArray[np.float64], period_ps: float
+) -> int:
+    """Return by how many equal steps the peaks really follow each other within ``period_ps``.
+
+    Peaks of alternating height have a spectral line at twice their distance; they show as peaks between
+    those of the comb, where a true comb has its floor.
+    """
+    line = complex(np.sum(weights * np.exp(2j * np.pi * delays / period_ps)))
+    turn = (delays / period_ps - float(np.angle(line)) / (2 * np.pi)) % 1.0
+
+    def near(place: float, reach: float) -> npt.NDArray[np.int64]:
+        return counts[np.abs((turn - place + 0.5) % 1.0 - 0.5) < reach]
+
+    for teeth in (3, 2):
+        reach = 1 / (8 * teeth)
+        main, gap = near(0.0, reach), near(0.5 / teeth, reach)
+        between = [near(tooth / teeth, reach) for tooth in range(1, teeth)]
+        if min(main.size, gap.size, *(tooth.size for tooth in between)) == 0:
+            continue
+        above = [float(tooth.mean() - gap.mean()) for tooth in between]
+        error = [float(np.sqrt(tooth.sum() / tooth.size**2 + gap.sum() / gap.size**2)) for tooth in between]
+        least = _SMALLEST_TOOTH * float(main.mean() - gap.mean())
+        if all(height > max(5 * sigma, least) for height, sigma in zip(above, error, strict=True)):
+            return teeth
+    return 1
 
 
 def _fundamental(counts: npt.NDArray[np.int64], window: npt.NDArray[np.float64], bin_ps: float) -> float:

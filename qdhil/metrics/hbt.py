@@ -27,6 +27,7 @@ from qdhil.metrics.correlate import cross_correlate
 from qdhil.metrics.estimate import Estimate
 from qdhil.metrics.peaks import count_peaks
 from qdhil.metrics.purity import g2_area
+from qdhil.statistics.intervals import poisson_interval
 
 MAX_LAG = 20
 _SHORTEST_PERIOD_PS = 80.0
@@ -36,6 +37,8 @@ _LONG_SPAN_PS, _LONG_BIN_PS = 10_000_000, 200
 _OVERLAP = 0.2
 """Tails beyond this fraction of the floor make it no uniform background."""
 _NEGLIGIBLE = 1e-3
+_SURE = 0.9999
+"""Confidence with which a floor must exceed the central peak to be no floor."""
 """A floor below this fraction of a peak changes g2(0) by less than anybody asks."""
 
 
@@ -226,9 +229,12 @@ def _result(
 
 
 def _without_floor(g2: Estimate, floor: float) -> Estimate:
-    """Return the estimate with the floor's pairs per window subtracted from centre and side peaks."""
+    """Return the estimate with the floor's pairs per window subtracted from centre and side peaks.
+
+    A floor that provably exceeds the central peak is no floor under it: then nothing is corrected.
+    """
     side = g2.counts["side"] / g2.counts["side_peaks"]
-    if side <= floor:
+    if side <= floor or poisson_interval(int(g2.counts["central"]), _SURE)[1] < floor:
         return g2
     corrected = (g2.counts["central"] - floor) / (side - floor)
     return replace(
