@@ -6,6 +6,7 @@ import contextlib
 import fnmatch
 import functools
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _CHUNK_BYTES = 1 << 20
 _MAX_BLOCK_DIGITS = 9
+_PATIENCE = 5
+"""An exchange may take this many time-outs in all."""
 
 
 @functools.cache
@@ -190,11 +193,27 @@ class Session:
     def _faults(self, quantity: str, band: str, advice: str) -> Iterator[None]:
         import pyvisa
 
+        # VISA's time-out starts anew with every byte: an instrument that babbles on needs an end of its own
+        patience_s = _PATIENCE * self._instrument.timeout_s
+        lost_patience = threading.Event()
+        watch = threading.Timer(patience_s, self._hang_up, (lost_patience,))
+        watch.daemon = True
+        watch.start()
         try:
             yield
-        except (pyvisa.Error, OSError, UnicodeDecodeError, RuntimeError) as error:
+        except (pyvisa.Error, OSError, ValueError, RuntimeError) as error:
+            if lost_patience.is_set():
+                last_value = f"bytes without an end for {patience_s:g} s"
+                raise self.fault(quantity, last_value, band, "check baud rate, terminators and protocol") from error
             self.close()
             raise self.fault(quantity, _said_plainly(error), band, advice) from error
+        finally:
+            watch.cancel()
+
+    def _hang_up(self, lost_patience: threading.Event) -> None:
+        """Close the connection under a read that does not end."""
+        lost_patience.set()
+        self.close()
 
 
 def _said_plainly(error: Exception) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -102,6 +106,23 @@ def test_wrong_identity(served_rack: ServedRack, instrument: str) -> None:
     found = caught(Session("sim-a2", instrument, description, "@py").open)
     assert (found.instrument, found.quantity) == (instrument, "identity (*IDN?)")
     assert "ACME,TOASTER" in found.last_value
+
+
+def test_an_instrument_that_babbles_on(served_rack: ServedRack) -> None:
+    def babble(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            while True:
+                connection.sendall(b"x")
+                time.sleep(0.05)
+
+    with socket.create_server(("127.0.98.1", 7777)) as server:
+        threading.Thread(target=babble, args=(server,), daemon=True).start()
+        description = quick(described(served_rack)).instruments.cryostat.model_copy(
+            update={"resource": "TCPIP0::127.0.98.1::7777::SOCKET", "timeout_s": 0.2}
+        )
+        found = caught(Session("sim-a1", "cryostat", description, "@py").open)
+    assert found.last_value == "bytes without an end for 1 s"
 
 
 def test_dead_rack(rack_file: Path) -> None:
