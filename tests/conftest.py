@@ -17,8 +17,7 @@ import pytest
 
 from qdhil.rack.selection import default_rack_file
 
-_RACKS_PER_WORKER = 60
-_networks = itertools.count(_RACKS_PER_WORKER * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 2))
+_networks = itertools.count()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,10 +38,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def write_rack(folder: Path, **changes: str) -> Path:
     """Write the packaged rack with addresses and locks of its own; ``changes`` replaces text."""
-    network = next(_networks)
+    network = next(_networks) % 120
+    process = 64 + os.getpid() % 128  # two test runs on one machine keep apart
     text = default_rack_file().read_text()
     for rig, octet in (("127.0.10.", 2 * network), ("127.0.11.", 2 * network + 1)):
-        text = text.replace(rig, f"127.9.{octet}.")
+        text = text.replace(rig, f"127.{process}.{octet}.")
     text = text.replace("schema_version = 1", f'schema_version = 1\nlock_dir = "{folder}/locks"', 1)
     for old, new in changes.items():
         assert old in text, f"the packaged rack has no {old!r}"

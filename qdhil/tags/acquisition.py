@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+
+Configuration = Literal["hbt", "hom_parallel", "hom_orthogonal", "blanked"]
+"""How the light is routed: to one splitter, through the interferometer (two polarisations), or nowhere."""
 
 
 @dataclass(frozen=True)
