@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+from qdhil import __version__
 from qdhil.cli.analyze import analyze
+from qdhil.cli.convert import convert
 from qdhil.cli.gate import gate
+from qdhil.cli.info import info
 from qdhil.cli.rigs import rigs
 from qdhil.cli.schema import schema
 from qdhil.errors import ConfigurationError, QdhilError
@@ -24,14 +28,28 @@ app = typer.Typer(
     epilog="Exit codes: 0 PASS, 10 BLOCK, 20 INCONCLUSIVE, 30 INFRA, 40 REFUSED, 64 usage, 70 internal error.",
 )
 app.command()(analyze)
+app.command()(convert)
 app.command()(gate)
+app.command()(info)
 app.command()(rigs)
 app.command()(schema)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
     """Firmware gate for quantum-dot single-photon sources."""
+    del version
 
 
 def run() -> None:

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from qdhil.tags.formats import open_recording
-from qdhil.tags.recording import SYNC, DelayHistogram, Recording
+from qdhil.tags.formats import open_recording, open_tags
+from qdhil.tags.recording import MARKER_BASE, SYNC, DelayHistogram, Histograms, Recording
+from qdhil.tags.segments import write_segment
+from qdhil.tags.stream import TagFile, Tags, collect, in_order
 
-__all__ = ["SYNC", "DelayHistogram", "Recording", "open_recording"]
+__all__ = [
+    "MARKER_BASE",
+    "SYNC",
+    "DelayHistogram",
+    "Histograms",
+    "Recording",
+    "TagFile",
+    "Tags",
+    "collect",
+    "in_order",
+    "open_recording",
+    "open_tags",
+    "write_segment",
+]

@@ -2,198 +2,194 @@
 
 Every loop takes one block and a state that goes on to the next, so that a file is read in bounded memory
 and block borders leave no trace. Imported inside functions only, so that reading a header needs no numba.
+
+A record's slot is its input (0 to 63), :data:`SYNC_SLOT`, that plus the bits of a marker (65 to 79), or one of
+:data:`UNKNOWN_SLOT` and :data:`OVERFLOW_SLOT`.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-ABOVE, LAST, CROSSED, FALLS, FIRST_FALL, UNKNOWN, BEYOND, OVERFLOWS, PHOTONS, LATE = range(10)
-"""Slots of a decoder's state: counts above the counter, the last counter, whether an overflow came since,
-falls without an overflow and the record of the first, first unknown special record, first counter beyond its
-wrap, overflows so far, photons, and photons later than the period allows."""
+SLOTS, SYNC_SLOT, UNKNOWN_SLOT, OVERFLOW_SLOT = 128, 64, 126, 127
+
+ABOVE, LAST, FALLS, FIRST_FALL, UNKNOWN, HIGHEST, OVERFLOWS, PHOTONS, LATE, DISORDERED = range(10)
+"""Slots of a decoder's state: what overflows added to the counter, the counter before (or :data:`NEVER` after an
+overflow), falls without an overflow and the record of the first, the first unknown special record, the highest
+counter, overflows, photons, photons later than the period allows, and times before the one before."""
 STATE_SLOTS = 10
+NEVER, UNCHANGED = -(1 << 62), -(1 << 61)
 
-_MARKERS = 1000
-_SYNC = -1
+_Ints = npt.NDArray[np.int64]
 
 
 @njit(cache=True, nogil=True)
-def decode_hydra(
+def _slot(record: int, pico: bool, t3: bool) -> int:
+    """Return the slot; in a PicoHarp's records channel 15 is special, elsewhere the top bit tells."""
+    if not pico:
+        code = record >> 25
+        known = code < 80 or code == OVERFLOW_SLOT
+        return code if known and not (t3 and code == SYNC_SLOT) else UNKNOWN_SLOT
+    channel = record >> 28
+    if channel < 15:
+        return channel
+    marker = (record >> 16) & 0xFFF if t3 else record & 15
+    if marker == 0:
+        return OVERFLOW_SLOT
+    return SYNC_SLOT + marker if marker < 16 else UNKNOWN_SLOT
+
+
+@njit(cache=True, nogil=True)
+def _overflows(record: int, mask: int, counted: bool) -> int:
+    """Return how many overflows a record stands for; a count of 0 is one."""
+    return max(record & mask, 1) if counted else 1
+
+
+@njit(cache=True, nogil=True)
+def survey(
+    records: npt.NDArray[np.uint32], pico: bool, t3: bool, mask: int, counted: bool, counts: _Ints
+) -> tuple[int, int]:
+    """Count a block's records by slot; return its overflows, and the ``LAST`` that the next block begins with."""
+    overflows, last = 0, UNCHANGED
+    for i in range(records.size):
+        record: Any = np.int64(records[i])
+        slot = _slot(record, pico, t3)
+        counts[slot] += 1
+        if slot <= SYNC_SLOT:
+            last = record & mask
+        elif slot == OVERFLOW_SLOT:
+            overflows += _overflows(record, mask, counted)
+            last = NEVER
+    return overflows, last
+
+
+@njit(cache=True, nogil=True)
+def decode(
     records: npt.NDArray[np.uint32],
     start: int,
-    counter_bits: int,
-    since_bits: int,
-    wrap: int,
-    counted: bool,
-    slack: int,
-    late_bins: int,
-    state: npt.NDArray[np.int64],
-    counter_out: npt.NDArray[np.int64],
-    since_out: npt.NDArray[np.int32],
-    channel_out: npt.NDArray[np.int16],
-) -> int:
-    """Decode records whose top bit marks special ones; return how many tags were written."""
-    counter_mask = np.uint32((1 << counter_bits) - 1)
-    since_mask = np.uint32((1 << since_bits) - 1)
-    t3 = since_bits > 0
-    above, last, crossed = state[ABOVE], state[LAST], state[CROSSED] != 0
-    photons, late, written = 0, 0, 0
+    layout: tuple[bool, int, int, int, bool],
+    limits: tuple[int, int],
+    units: tuple[int, float, int, float],
+    state: _Ints,
+    places: _Ints,
+    times: _Ints,
+    since_ps: _Ints | None,
+    names: npt.NDArray[np.int16],
+    channels: npt.NDArray[np.int16] | None,
+) -> None:
+    """Decode a block of TTTR records.
+
+    With ``channels`` (given their ``names`` by slot), tags stay in the order of the file and ``places[0]`` becomes
+    their number; without, a tag goes to ``places[slot]`` of the outputs, which then goes up. ``since_ps`` is
+    ``None`` in T2 mode.
+
+    ``layout`` is (PicoHarp, bits of the counter, mask of the time since sync, wrap, overflows are counted);
+    ``limits`` how far a counter may fall and the last bin in time; ``units`` the counter's unit and the bin of the
+    time since sync in ps, each first where it is whole (else 0), then as it is.
+    """
+    pico, bits, since_mask, wrap, counted = layout
+    slack, late_bins = limits
+    whole_ps, unit_ps, whole_bin_ps, bin_ps = units
+    mask = (1 << bits) - 1
+    above, last, highest = state[ABOVE], state[LAST], state[HIGHEST]
+    late, special, disordered = 0, 0, 0
+    before: Any = NEVER
+    at: Any = 0
     for i in range(records.size):
-        record = records[i]
-        counter = np.int64(record & counter_mask)
-        channel = np.int64(record >> np.uint32(25)) & 127
-        if channel < 64:
-            since = np.int32((record >> np.uint32(counter_bits)) & since_mask)
-            photons += 1
-            late += since > late_bins
-        elif channel == 127:
-            steps = max(counter, 1) if counted else 1
-            above += steps * wrap
-            state[OVERFLOWS] += steps
-            crossed = True
-            continue
-        elif channel == 64 and not t3:
-            since, channel = np.int32(0), _SYNC
-        elif 64 < channel < 80:
-            # markers are of lower resolution and may stand out of order
-            counter_out[written], since_out[written] = above + counter, 0
-            channel_out[written] = _MARKERS + channel - 64
-            written += 1
-            continue
+        record: Any = np.int64(records[i])
+        slot = _slot(record, pico, since_ps is not None)
+        counter = record & mask
+        since = (record >> bits) & since_mask
+        if slot >= SYNC_SLOT:
+            special += 1
+            since = 0
+            if slot == OVERFLOW_SLOT:
+                steps = _overflows(record, mask, counted)
+                above += steps * wrap
+                state[OVERFLOWS] += steps
+                last = NEVER
+                continue
+            if slot == UNKNOWN_SLOT:
+                if state[UNKNOWN] < 0:
+                    state[UNKNOWN] = start + i
+                continue
+            if slot > SYNC_SLOT and pico and since_ps is None:
+                # the marker's bits take the place of the lowest bits of its time
+                counter &= ~15
+        # markers are of lower resolution and may stand out of order
+        if slot <= SYNC_SLOT:
+            highest = max(highest, counter)
+            if counter < last - slack:
+                state[FIRST_FALL] = start + i if state[FALLS] == 0 else state[FIRST_FALL]
+                state[FALLS] += 1
+            last = counter
+        total = above + counter
+        time = total * whole_ps if whole_ps > 0 else np.int64(np.rint(total * unit_ps))
+        if channels is None:
+            at = places[slot]
+            places[slot] = at + 1
         else:
-            if state[UNKNOWN] < 0:
-                state[UNKNOWN] = start + i
-            continue
-        if counter >= wrap and state[BEYOND] < 0:
-            state[BEYOND] = start + i
-        if counter < last - slack and not crossed:
-            state[FALLS] += 1
-            if state[FIRST_FALL] < 0:
-                state[FIRST_FALL] = start + i
-        last, crossed = counter, False
-        counter_out[written], since_out[written], channel_out[written] = above + counter, since, channel
-        written += 1
-    state[ABOVE], state[LAST], state[CROSSED] = above, last, crossed
-    state[PHOTONS] += photons
+            channels[at] = names[slot]
+        if since_ps is not None:
+            late += since > late_bins
+            later = since * whole_bin_ps if whole_bin_ps > 0 else np.int64(np.rint(since * bin_ps))
+            since_ps[at] = later
+            time += later
+        disordered += time < before
+        before = time
+        times[at] = time
+        if channels is not None:
+            at += 1
+    if channels is not None:
+        places[0] = at
+    state[ABOVE], state[LAST], state[HIGHEST] = above, last, highest
+    state[PHOTONS] += records.size - special
     state[LATE] += late
-    return written
+    state[DISORDERED] += disordered
 
 
 @njit(cache=True, nogil=True)
-def decode_pico(
-    records: npt.NDArray[np.uint32],
-    start: int,
-    counter_bits: int,
-    since_bits: int,
-    wrap: int,
-    slack: int,
-    late_bins: int,
-    state: npt.NDArray[np.int64],
-    counter_out: npt.NDArray[np.int64],
-    since_out: npt.NDArray[np.int32],
-    channel_out: npt.NDArray[np.int16],
-) -> int:
-    """Decode PicoHarp 300 records, whose channel 15 marks special ones; return how many tags were written."""
-    counter_mask = np.uint32((1 << counter_bits) - 1)
-    since_mask = np.uint32((1 << since_bits) - 1)
-    t3 = since_bits > 0
-    above, last, crossed = state[ABOVE], state[LAST], state[CROSSED] != 0
-    photons, late, written = 0, 0, 0
-    for i in range(records.size):
-        record = records[i]
-        counter = np.int64(record & counter_mask)
-        since = np.int32((record >> np.uint32(counter_bits)) & since_mask)
-        channel = np.int64(record >> np.uint32(28))
-        if channel == 15:
-            marker = np.int64(since) if t3 else counter & 15
-            if marker == 0:
-                above += wrap
-                state[OVERFLOWS] += 1
-                crossed = True
-            else:
-                if not t3:
-                    # the marker's bits take the place of the lowest bits of its time
-                    counter &= ~15
-                counter_out[written], since_out[written] = above + counter, 0
-                channel_out[written] = _MARKERS + (marker & 15)
-                written += 1
-            continue
-        photons += 1
-        late += since > late_bins
-        if counter >= wrap and state[BEYOND] < 0:
-            state[BEYOND] = start + i
-        if counter < last - slack and not crossed:
-            state[FALLS] += 1
-            if state[FIRST_FALL] < 0:
-                state[FIRST_FALL] = start + i
-        last, crossed = counter, False
-        counter_out[written], since_out[written], channel_out[written] = above + counter, since, channel
-        written += 1
-    state[ABOVE], state[LAST], state[CROSSED] = above, last, crossed
-    state[PHOTONS] += photons
-    state[LATE] += late
-    return written
+def mark_channels(channels: npt.NDArray[np.int16], present: npt.NDArray[np.bool_]) -> None:
+    """Set ``present[c + 1]`` for each channel c (from -1 up) of a block."""
+    for i in range(channels.size):
+        present[channels[i] + 1] = True
 
 
 @njit(cache=True, nogil=True)
-def to_picoseconds(
-    counter: npt.NDArray[np.int64],
-    since: npt.NDArray[np.int32],
-    whole_ps: int,
-    unit_ps: float,
-    resolution_ps: float,
+def take_channel(
     times: npt.NDArray[np.int64],
-    since_ps: npt.NDArray[np.int64],
-) -> None:
-    """Turn counters and bins into ps; ``whole_ps`` is the unit where it is a whole number, else 0."""
-    if resolution_ps > 0:
-        for i in range(counter.size):
-            later = np.int64(np.rint(since[i] * resolution_ps))
-            since_ps[i] = later
-            times[i] = np.int64(np.rint(counter[i] * unit_ps)) + later
-    elif whole_ps > 0:
-        for i in range(counter.size):
-            times[i] = counter[i] * whole_ps
-    else:
-        for i in range(counter.size):
-            times[i] = np.int64(np.rint(counter[i] * unit_ps))
-
-
-@njit(cache=True, nogil=True)
-def by_channel(
-    times: npt.NDArray[np.int64],
-    since: npt.NDArray[np.int64],
     channels: npt.NDArray[np.int16],
-    ends: npt.NDArray[np.int64],
-    times_out: npt.NDArray[np.int64],
-    since_out: npt.NDArray[np.int64],
-) -> None:
-    """Group a block by channel, stably; ``ends[c + 1]`` becomes the end of channel c (from -1 up)."""
-    ends[:] = 0
-    for i in range(channels.size):
-        ends[channels[i] + 1] += 1
-    total = 0
-    for c in range(ends.size):
-        count = ends[c]
-        ends[c] = total
-        total += count
-    keep_since = since.size > 0
-    for i in range(channels.size):
-        at = ends[channels[i] + 1]
-        ends[channels[i] + 1] = at + 1
-        times_out[at] = times[i]
-        if keep_since:
-            since_out[at] = since[i]
+    channel: int,
+    last: int,
+    out: npt.NDArray[np.int64],
+) -> tuple[int, int]:
+    """Append the times of one channel to ``out``, which has room for the whole block.
+
+    Returns how many there were, and how many of them lie before the one before them (``last`` before the first).
+    """
+    size, falls = 0, 0
+    wanted = np.int16(channel)
+    for i in range(times.size):
+        time = times[i]
+        mine = channels[i] == wanted
+        out[size] = time
+        falls += mine & (time < last)
+        last = time if mine else last
+        size += mine
+    return size, falls
 
 
 @njit(cache=True, nogil=True)
-def falls(times: npt.NDArray[np.int64], last: int) -> int:
-    """Return how many times lie before the one before them (``last`` before the first)."""
-    count = 0
-    for i in range(times.size):
-        count += times[i] < last
-        last = times[i]
-    return count
+def take_values(
+    values: npt.NDArray[np.int64], channels: npt.NDArray[np.int16], channel: int, out: npt.NDArray[np.int64]
+) -> None:
+    """Append one channel's values to ``out``, which has room for the whole block."""
+    size = 0
+    wanted = np.int16(channel)
+    for i in range(values.size):
+        out[size] = values[i]
+        size += channels[i] == wanted

@@ -1,117 +1,138 @@
-"""Delay histograms as text: two columns (or two rows) of delay in ps and counts of pairs."""
+"""Delay histograms as text: delays and counts in two columns or rows, named columns, or a series of snapshots.
+
+Delays are in ps unless a heading names another unit. Three kinds are told apart by their columns:
+
+- two columns (or two rows): delay and counts of pairs, as correlators of time taggers write them;
+- more columns with a heading that names each: the delay, one column of counts, and others made from it
+  (normalised, errors, a fit), which are ignored;
+- more columns without heading: the delay, then the counts of consecutive snapshots. There the delays are in ns
+  where in ps the bins would be narrower than 1 ps.
+"""
 
 from __future__ import annotations
 
-import codecs
 import re
 
 import numpy as np
 import numpy.typing as npt
 
 from qdhil.errors import FormatError
+from qdhil.tags.histogram_checks import check_values
 from qdhil.tags.recording import DelayHistogram
+from qdhil.tags.text_table import decode_text, rows_and_headings
 
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 _UNITS_PS = {"fs": 1e-3, "ps": 1.0, "ns": 1e3, "us": 1e6, "µs": 1e6, "ms": 1e9, "s": 1e12}
 _UNIT = re.compile(r"[\(\[/_,]\s*(fs|ps|ns|us|µs|ms|s)\s*[\)\]]?(?:$|[\s,;\t])")
-_COMMENTS = ("#", "%", "//", "!", "'", '"')
-_CLIPPED = frozenset((1 << bits) - 1 for bits in (8, 12, 14, 15, 16, 24, 31, 32))
-_EXACT = float(1 << 53)
-_HIGH, _TIES = 500, 5
+_BARE_UNIT = re.compile(r"(?:time|delay|tau|τ|lag)\s+(fs|ps|ns|us|µs|ms|s)\b")
+_DELAY = re.compile(r"time|delay|tau|τ|lag|^\W*(d?t)\b", re.IGNORECASE)
+_DERIVED = re.compile(r"norm|err|sigma|std|fit|unc|g2_|smooth", re.IGNORECASE)
+_SPECTRUM = re.compile(r"wavelength|wavenumber|frequency|energy|intensity", re.IGNORECASE)
+_MOST_BINS = 1 << 22
+_WIDEST_BIN_PS = 1e6
+
+_Table = npt.NDArray[np.float64]
 
 
 def read_histogram_text(data: bytes) -> DelayHistogram:
-    """Read a histogram of pairs; the axis is in ps unless a heading names another unit.
+    """Read a histogram of pairs.
 
     Raises
     ------
     FormatError
-        If the text isn't two columns of numbers, the axis isn't rising in equal steps, or the counts aren't
+        If the text isn't one of the three kinds, the axis isn't rising in equal steps, or the counts aren't
         counts: negative, fractional, all multiples of a number, clipped.
     """
-    rows, headings = _rows(_text(data))
-    axis, counts = _columns(rows)
-    unit, warnings = _unit(headings)
-    axis = axis * unit
+    rows, headings = rows_and_headings(decode_text(data))
+    table = _table(rows)
+    if any(_SPECTRUM.search(heading) for heading in headings[-1:]):
+        raise FormatError(f"columns {headings[-1].strip('# ')!r}: a spectrum, which holds no delays")
+    axis, columns, dropped = _columns(table, headings)
+    unit_ps, warnings = _unit(headings)
+    if columns.shape[0] > 1 and warnings is None and float(axis[-1] - axis[0]) < axis.size - 1:
+        unit_ps, warnings = (
+            1e3,
+            ("axis taken to be in ns: no heading names a unit, and bins below 1 ps can't be",),
+        )
+    axis = axis * unit_ps
     bin_ps = _check_axis(axis)
-    return DelayHistogram("histogram-text", float(axis[0]), bin_ps, _check_counts(counts), warnings)
+    counts = check_values(columns.sum(axis=0))
+    notes = ((f"columns {', '.join(dropped)} were ignored",) if dropped else ()) + (warnings or ())
+    if columns.shape[0] == 1:
+        return DelayHistogram("histogram-text", float(axis[0]), bin_ps, counts, notes)
+    first_ps = float(axis[0])
+    if first_ps == 0.0:
+        # the bins of a correlator that starts at 0 begin at their delays
+        first_ps = bin_ps / 2
+        notes = (*notes, "axis taken to hold the beginnings of the bins, as it begins at 0")
+    return DelayHistogram("histogram-series-text", first_ps, bin_ps, counts, notes, snapshots=_snapshots(columns))
 
 
-def _text(data: bytes) -> str:
-    encoding = next((name for bom, name in _BOMS if data.startswith(bom)), "utf-8")
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError:
-        try:
-            text = data.decode("latin-1")
-        except UnicodeDecodeError:  # pragma: no cover - latin-1 decodes all bytes
-            text = "\0"
-    if "\0" in text or sum(ord(c) < 9 for c in text[:4096]):
-        raise FormatError("neither a known binary recording nor text")
-    return text
-
-
-def _rows(text: str) -> tuple[list[list[float]], list[str]]:
-    rows: list[list[float]] = []
-    headings: list[str] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        stripped = line.strip().strip("\ufeff")
-        if not stripped:
-            continue
-        values = None if stripped.startswith(_COMMENTS) else _numbers(stripped)
-        if values is not None:
-            rows.append(values)
-        elif rows and not stripped.startswith(_COMMENTS):
-            raise FormatError(f"line {number} is not numbers: {stripped[:40]!r}")
-        else:
-            headings.append(stripped)
-    if not rows:
-        raise FormatError("no line of numbers in the text")
-    return rows, headings
-
-
-def _numbers(line: str) -> list[float] | None:
-    """Return the numbers of a line (separated by ; tab space or comma), ``None`` if it holds others."""
-    if ";" in line or "\t" in line or (" " in line and ", " not in line):
-        # here a comma can only be a decimal one
-        fields = [part.replace(",", ".") for part in re.split(r"[;\t ]+", line)]
-    else:
-        fields = re.split(r"\s*,\s*|\s+", line)
-    try:
-        return [float(part) for part in fields if part]
-    except ValueError:
-        return None
-
-
-def _columns(rows: list[list[float]]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _table(rows: list[list[float]]) -> _Table:
+    """Return the numbers by column."""
     lengths = {len(row) for row in rows}
-    if len(rows) == 2 and lengths == {len(rows[0])} and len(rows[0]) > 2:
-        table = np.array(rows)
-    elif lengths == {2}:
-        table = np.array(rows).T
-    else:
-        shape = f"{min(lengths)}" if len(lengths) == 1 else f"{min(lengths)} to {max(lengths)}"
-        raise FormatError(f"{shape} columns: a histogram has two, delay in ps and counts")
+    if len(lengths) > 1:
+        raise FormatError(f"{min(lengths)} to {max(lengths)} columns: a histogram has two, delay in ps and counts")
+    table = np.array(rows) if len(rows) == 2 and len(rows[0]) > 2 else np.array(rows).T
+    if table.shape[0] < 2:
+        raise FormatError("1 column: a histogram has two, delay in ps and counts")
+    if table.shape[1] > _MOST_BINS:
+        raise FormatError(f"a histogram of {table.shape[1]} bins")
     if not bool(np.all(np.isfinite(table))):
         raise FormatError("the table holds values that are not finite (nan or inf)")
-    return table[0], table[1]
+    return table
 
 
-def _unit(headings: list[str]) -> tuple[float, tuple[str, ...]]:
-    for heading in reversed(headings):
-        found = _UNIT.search(heading.lower())
-        if found:
-            name = found.group(1)
-            note = () if name == "ps" else (f"axis converted from {name} to ps, as its heading says",)
-            return _UNITS_PS[name], note
-    return 1.0, ()
+def _columns(table: _Table, headings: list[str]) -> tuple[_Table, _Table, list[str]]:
+    """Return the axis, the columns of counts, and the names of those left out."""
+    if table.shape[0] == 2:
+        return table[0], table[1:], []
+    names = _names(headings, table.shape[0])
+    if names is None:
+        return table[0], table[1:], []
+    if not _DELAY.search(names[0]):
+        raise FormatError(f"columns {', '.join(names)}: the first is no delay")
+    kept = [i for i, name in enumerate(names) if i and not _DERIVED.search(name)]
+    if len(kept) != 1:
+        raise FormatError(f"columns {', '.join(names)}: which of them are the counts can't be told")
+    return table[0], table[kept], [name for i, name in enumerate(names) if i and i not in kept]
 
 
-def _check_axis(axis: npt.NDArray[np.float64]) -> float:
+def _names(headings: list[str], columns: int) -> list[str] | None:
+    """Return the names of the columns, if the last heading holds as many."""
+    if not headings:
+        return None
+    for separator in ("\t", ";", ",", "  "):
+        names = [name.strip() for name in headings[-1].lstrip("#%!/' ").strip().split(separator) if name.strip()]
+        if len(names) == columns:
+            return names
+    raise FormatError(f"the heading {headings[-1][:60]!r} doesn't name the {columns} columns")
+
+
+def _snapshots(columns: _Table) -> npt.NDArray[np.int64]:
+    if bool(np.any(columns < 0)) or bool(np.any(columns != np.rint(columns))):
+        raise FormatError("negative or fractional counts in a snapshot: rates or normalised values")
+    return columns.astype(np.int64)
+
+
+def _unit(headings: list[str]) -> tuple[float, tuple[str, ...] | None]:
+    """Return the unit that the headings name in ps, and what to warn of; ``None`` where none does.
+
+    Headings that speak of a delay count, otherwise the one right above the numbers.
+    """
+    of_delay = [heading for heading in headings if _DELAY.search(heading)] or headings[-1:]
+    found = {
+        unit for heading in of_delay for pattern in (_UNIT, _BARE_UNIT) for unit in pattern.findall(heading.lower())
+    }
+    if len(found) > 1:
+        raise FormatError(f"headings name several units of time: {', '.join(sorted(found))}")
+    if not found:
+        return 1.0, None
+    name = found.pop()
+    note = () if name == "ps" else (f"axis converted from {name} to ps, as its heading says",)
+    return _UNITS_PS[name], note
+
+
+def _check_axis(axis: _Table) -> float:
     if axis.size < 3:
         raise FormatError(f"a histogram of {axis.size} bins")
     steps = np.diff(axis)
@@ -119,31 +140,9 @@ def _check_axis(axis: npt.NDArray[np.float64]) -> float:
     if wrong.size:
         raise FormatError(f"the delay axis does not rise at bin {int(wrong[0]) + 1}")
     bin_ps = float(axis[-1] - axis[0]) / (axis.size - 1)
+    if bin_ps > _WIDEST_BIN_PS:
+        raise FormatError(f"bins of {bin_ps * 1e-6:g} µs are too wide for photon pairs: check the unit of the delays")
     uneven = np.abs(axis - (axis[0] + bin_ps * np.arange(axis.size))) > 0.25 * bin_ps
     if bool(uneven.any()):
         raise FormatError(f"the delay axis is not evenly spaced (first at bin {int(np.argmax(uneven))})")
     return bin_ps
-
-
-def _check_counts(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    if bool(np.any(values < 0)):
-        raise FormatError(f"negative counts, {int(np.count_nonzero(values < 0))} of them: background subtracted?")
-    if bool(np.any(values != np.rint(values))):
-        raise FormatError("fractional counts: rates or normalised values, from which no interval follows")
-    if float(values.sum()) >= _EXACT:
-        raise FormatError("counts beyond 2^53")
-    counts: npt.NDArray[np.int64] = values.astype(np.int64)
-    filled = counts[counts > 0]
-    if filled.size < 2:
-        raise FormatError("the histogram is empty")
-    step = int(np.gcd.reduce(filled))
-    if step > 1 and filled.size >= 8:
-        raise FormatError(f"every count is a multiple of {step}: rates or scaled values, not counts")
-    top = int(counts.max())
-    full = int(np.count_nonzero(counts == top))
-    if top in _CLIPPED and (full > 1 or top >= 65_535):
-        raise FormatError(f"{full} bins are clipped at {top}, the counter's largest value")
-    # at such heights Poisson counts hardly ever share their largest value
-    if top >= _HIGH and full >= _TIES:
-        raise FormatError(f"{full} bins share the largest count, {top}: they are clipped")
-    return counts

@@ -1,31 +1,38 @@
-"""PicoQuant's unified TTTR files (.ptu): a header of self-describing tags, then 32-bit records."""
+"""PicoQuant's unified files (.ptu and .phu): a header of self-describing tags, then records or histograms."""
 
 from __future__ import annotations
 
 import math
 import struct
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from qdhil.errors import FormatError
-from qdhil.tags.recording import MARKER_BASE, Recording, sorted_by_channel
-from qdhil.tags.tttr import LAYOUTS, Events, decode
+from qdhil.tags.tttr import LAYOUTS, Records
+from qdhil.tags.tttr_file import TttrFile
 
 MAGIC = b"PQTTTR"
+MAGIC_HISTOGRAMS = b"PQHISTO"
 _TAG = struct.Struct("<32siI8s")
 _END = "Header_End"
 _FLOATS = (0x20000008, 0x21000008)
-_BLOCKS = (0x2001FFFF, 0x4001FFFF, 0x4002FFFF, 0xFFFFFFFF)
+_ANSI, _WIDE = 0x4001FFFF, 0x4002FFFF
+_BLOCKS = (0x2001FFFF, _ANSI, _WIDE, 0xFFFFFFFF)
 _SCALARS = (0xFFFF0008, 0x00000008, 0x10000008, 0x11000008, 0x12000008)
-_LATEST_PS = float(1 << 62)
-_LATE = 0.01
-"""More than this fraction of T3 tags later than a period after their sync: the header's period is wrong."""
+_LONGEST_TEXT = 1 << 16
+_MOST_TAGS = 20_000
 
 
-def read_header(data: bytes) -> tuple[dict[str, Any], int]:
+def read_header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
     """Return the header's tags by name (``name[index]`` for arrays), and where the records begin.
+
+    Parameters
+    ----------
+    file
+        The file, opened for reading bytes.
+    size
+        Its size in bytes.
 
     Raises
     ------
@@ -33,43 +40,71 @@ def read_header(data: bytes) -> tuple[dict[str, Any], int]:
         If the header is cut short or holds a tag of unknown type.
     """
     header: dict[str, Any] = {}
-    at = 16
-    while True:
-        if at + _TAG.size > len(data):
-            raise FormatError(f"truncated in its header: {len(data)} bytes, no {_END}")
-        raw_name, index, kind, raw = _TAG.unpack_from(data, at)
-        at += _TAG.size
+    file.seek(16)
+    for _ in range(_MOST_TAGS):
+        raw_tag = file.read(_TAG.size)
+        if len(raw_tag) < _TAG.size:
+            raise FormatError(f"truncated in its header: {size} bytes, no {_END}")
+        raw_name, index, kind, raw = _TAG.unpack(raw_tag)
         name = raw_name.split(b"\0", 1)[0].decode("latin-1").strip()
-        if kind in _BLOCKS:
-            length = struct.unpack("<q", raw)[0]
-            if not 0 <= length <= len(data) - at:
-                raise FormatError(f"truncated in its header, at {name}")
-            value: Any = data[at : at + length].rstrip(b"\0 ").decode("latin-1")
-            at += length
-        elif kind in _FLOATS:
-            value = struct.unpack("<d", raw)[0]
-        elif kind in _SCALARS:
-            value = struct.unpack("<q", raw)[0]
-        else:
-            raise FormatError(f"header tag {name!r} has the unknown type {kind:#010x}")
-        header[name if index < 0 else f"{name}[{index}]"] = value
+        header[name if index < 0 else f"{name}[{index}]"] = _value(file, size, name, kind, raw)
         if name == _END:
-            return header, at
+            return header, file.tell()
+    raise FormatError(f"no {_END} among {_MOST_TAGS} tags of the header: damaged file")
 
 
-def read_ptu(data: bytes) -> Recording:
-    """Read a .ptu file.
+def _value(file: BinaryIO, size: int, name: str, kind: int, raw: bytes) -> Any:
+    if kind in _FLOATS:
+        return struct.unpack("<d", raw)[0]
+    number = struct.unpack("<q", raw)[0]
+    if kind in _SCALARS:
+        return number
+    if kind not in _BLOCKS:
+        raise FormatError(f"header tag {name!r} has the unknown type {kind:#010x}")
+    at = file.tell()
+    if not 0 <= number <= size - at:
+        raise FormatError(f"truncated in its header, at {name}")
+    content = file.read(min(number, _LONGEST_TEXT)) if kind in (_ANSI, _WIDE) else b""
+    file.seek(at + number)
+    text = content.decode("utf-16-le" if kind == _WIDE else "latin-1", errors="replace")
+    return text.split("\0", 1)[0].strip() if content else f"{number} bytes"
 
-    Times of T2 records are counts of the global resolution; times of T3 records are the pulse number times
-    the sync period plus the time since sync.
+
+def required(header: Mapping[str, Any], name: str, kind: type[int] | type[float]) -> Any:
+    """Return a positive, finite number of the header.
 
     Raises
     ------
     FormatError
-        If the file is truncated, of an unknown record type, or its records contradict each other.
+        If it is missing or something else.
     """
-    header, at = read_header(data)
-    kind = _required(header, "TTResultFormat_TTTRRecType", int)
+    value = header.get(name)
+    if isinstance(value, int | float) and isinstance(value, kind) and 0 < value < math.inf:
+        return value
+    raise FormatError(f"header lacks a usable {name}")
+
+
+def open_ptu(path: Path, *, partial: bool = False) -> TttrFile:
+    """Open a .ptu file.
+
+    Times of T2 records are counts of the global resolution; times of T3 records are the pulse number times
+    the sync period plus the time since sync.
+
+    Parameters
+    ----------
+    path
+        The file.
+    partial
+        Read a truncated file as far as it goes.
+
+    Raises
+    ------
+    FormatError
+        If the file is truncated, of an unknown record type, or its header contradicts itself.
+    """
+    with path.open("rb") as file:
+        header, at = read_header(file, path.stat().st_size)
+    kind = required(header, "TTResultFormat_TTTRRecType", int)
     layout = LAYOUTS.get(kind)
     if layout is None:
         raise FormatError(f"record type {kind:#010x} is none that is known")
@@ -78,78 +113,20 @@ def read_ptu(data: bytes) -> Recording:
     mode = header.get("Measurement_Mode")
     if mode in (2, 3) and (mode == 3) != layout.t3:
         raise FormatError(f"measurement mode T{mode} contradicts records of type {layout.name}")
-    warnings: list[str] = []
-    records = _records(data[at:], header, warnings)
-    events = decode(records, layout)
-    if events.counter.size == 0:
-        raise FormatError("no photon in the file")
-    period_ps = None
-    unit_ps = _required(header, "MeasDesc_GlobalResolution", float) * 1e12
-    since_ps: npt.NDArray[np.int64] | None = None
-    if float(events.counter.max()) * unit_ps > _LATEST_PS:
-        raise FormatError("times beyond 2^62 ps: the header's resolution or the records are damaged")
-    times = np.rint(events.counter * unit_ps).astype(np.int64)
-    if layout.t3:
-        period_ps = unit_ps
-        since_ps = _since_sync(events, header, period_ps)
-        times += since_ps
-    channels, since, disordered = sorted_by_channel(times, events.channel, since_ps)
-    if disordered:
-        warnings.append(f"{disordered} records were out of order and have been sorted")
-    duration_s = int(times.max()) * 1e-12
-    contradiction = _compare_duration(header, duration_s)
-    warnings.extend(contradiction)
-    return Recording(
-        format=f"picoquant-ptu/{layout.name}",
-        channels=channels,
-        duration_s=None if contradiction else duration_s,
-        period_ps=period_ps,
-        since_sync_ps=since,
-        warnings=tuple(warnings),
+    stopped = header.get("TTResult_StopAfter", 0)
+    records = Records(
+        layout=layout,
+        at=at,
+        announced=_announced(header),
+        unit_ps=required(header, "MeasDesc_GlobalResolution", float) * 1e12,
+        resolution_ps=required(header, "MeasDesc_Resolution", float) * 1e12 if layout.t3 else 0.0,
+        stopped_s=stopped * 1e-3 if isinstance(stopped, int | float) and math.isfinite(stopped) else 0.0,
     )
+    return TttrFile(path, "picoquant-ptu", header, records, partial=partial)
 
 
-def _required(header: dict[str, Any], name: str, kind: type[int] | type[float]) -> Any:
-    value = header.get(name)
-    if isinstance(value, int | float) and isinstance(value, kind) and 0 < value < math.inf:
-        return value
-    raise FormatError(f"header lacks a usable {name}")
-
-
-def _records(body: bytes, header: dict[str, Any], warnings: list[str]) -> npt.NDArray[np.uint32]:
-    announced = header.get("TTResult_NumberOfRecords", 0)
-    present, rest = divmod(len(body), 4)
-    if announced and present < announced:
-        raise FormatError(f"truncated: the header announces {announced} records, the file holds {present}")
-    if not announced:
-        warnings.append(f"the header announces no records (aborted measurement?); read all {present}")
-        announced = present
-    if present > announced or rest:
-        extra = len(body) - 4 * announced
-        warnings.append(f"{extra} bytes follow the {announced} records and were ignored")
-    return np.frombuffer(body, "<u4", count=announced)
-
-
-def _since_sync(events: Events, header: dict[str, Any], period_ps: float) -> npt.NDArray[np.int64]:
-    resolution_ps = _required(header, "MeasDesc_Resolution", float) * 1e12
-    if resolution_ps > period_ps:
-        raise FormatError(f"bins of {resolution_ps:.3g} ps are wider than the sync period of {period_ps:.3g} ps")
-    since_ps: npt.NDArray[np.int64] = np.rint(events.since * resolution_ps).astype(np.int64)
-    photons = since_ps[events.channel < MARKER_BASE]
-    late = float(np.mean(photons > 1.02 * period_ps)) if photons.size else 0.0
-    if late > _LATE:
-        raise FormatError(
-            f"{late:.0%} of the photons come later than a sync period of {period_ps:.1f} ps: "
-            "sync period or resolution of the header is wrong"
-        )
-    return since_ps
-
-
-def _compare_duration(header: dict[str, Any], duration_s: float) -> list[str]:
-    stopped_s = header.get("TTResult_StopAfter", 0) * 1e-3
-    if stopped_s > 0 and not 0.97 * stopped_s <= duration_s <= 1.03 * stopped_s:
-        return [
-            f"records span {duration_s:.3f} s, but the header says stopped after {stopped_s:.3f} s: "
-            "records are missing or miscounted, and no rate follows"
-        ]
-    return []
+def _announced(header: Mapping[str, Any]) -> int:
+    count = header.get("TTResult_NumberOfRecords", 0)
+    if not isinstance(count, int) or count < 0:
+        raise FormatError(f"the header announces {count} records")
+    return count

@@ -2,62 +2,92 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
+import numpy.typing as npt
 
 from qdhil.errors import FormatError
-from qdhil.tags.recording import MARKER_BASE, Recording, sorted_by_channel
+from qdhil.tags.recording import MARKER_BASE
+from qdhil.tags.stream import BLOCK_TAGS, TagFile, Tags
 
 HEADER_BYTES = 40
 _RECORD = np.dtype([("t_ps", "<u8"), ("channel", "<u2")])
 _FIRST_MARKER = 100
+_MARKERS = 17
 _CHANNELS = 64
 _LONGEST_GAP_PS = 3_600 * 10**12
 
 
-def looks_like_qutag(data: bytes) -> bool:
+def looks_like_qutag(start: bytes) -> bool:
     """Return whether the first records after a 40-byte header are plausible: channels and nearby times."""
-    head = np.frombuffer(data[HEADER_BYTES : HEADER_BYTES + 64 * _RECORD.itemsize][: _whole(data)], _RECORD)
+    available = max(min(len(start) - HEADER_BYTES, 64 * _RECORD.itemsize), 0)
+    available -= available % _RECORD.itemsize
+    head = np.frombuffer(start[HEADER_BYTES : HEADER_BYTES + available], _RECORD)
     if head.size < 2:
         return False
     times, channels = head["t_ps"], head["channel"]
     if bool(np.any(times >= 1 << 62)) or bool(np.any((channels >= _CHANNELS) & (channels < _FIRST_MARKER))):
         return False
-    if bool(np.any(channels > _FIRST_MARKER + 16)):
+    if bool(np.any(channels >= _FIRST_MARKER + _MARKERS)):
         return False
     steps = np.abs(np.diff(times.astype(np.int64)))
     return bool(np.all(steps < _LONGEST_GAP_PS)) and bool(np.any(steps > 0))
 
 
-def _whole(data: bytes) -> int:
-    """Return the bytes of whole records among the first 64."""
-    available = max(min(len(data) - HEADER_BYTES, 64 * _RECORD.itemsize), 0)
-    return available - available % _RECORD.itemsize
+class QutagFile(TagFile):
+    """A quTAG file; times are counted from the earliest tag of the first block.
 
-
-def read_qutag(data: bytes) -> Recording:
-    """Read a quTAG file; times are counted from the first tag, as the tagger counts from its own start.
+    Parameters
+    ----------
+    path
+        The file.
+    partial
+        Read a file that ends within a record up to that record.
 
     Raises
     ------
     FormatError
-        If the file ends within a record, or holds times or channels that a quTAG doesn't write.
+        If the file ends within a record.
     """
-    body = len(data) - HEADER_BYTES
-    if body <= 0 or body % _RECORD.itemsize:
-        raise FormatError(f"truncated: {body} bytes after the header are no whole number of 10-byte records")
-    records = np.frombuffer(data, _RECORD, offset=HEADER_BYTES)
-    channels = records["channel"].astype(np.int64)
-    odd = ((channels >= _CHANNELS) & (channels < _FIRST_MARKER)) | (channels > _FIRST_MARKER + 16)
-    if bool(odd.any()):
-        raise FormatError(f"record {int(np.argmax(odd))} is of channel {int(channels[odd][0])}: damaged file")
-    if int(records["t_ps"].max()) >= 1 << 62:
-        raise FormatError("times beyond 2^62 ps: damaged file")
-    times = records["t_ps"].astype(np.int64)
-    times -= times.min()
-    span = int(times.max())
-    if span > 0 and int(np.sort(np.diff(np.sort(times)))[-1]) > max(_LONGEST_GAP_PS, span // 2):
-        raise FormatError("one gap spans more than half of the recording: damaged times")
-    numbers = np.where(channels >= _FIRST_MARKER, MARKER_BASE + channels - _FIRST_MARKER, channels)
-    by_channel, _, disordered = sorted_by_channel(times, numbers)
-    warnings = (f"{disordered} records were out of order and have been sorted",) if disordered else ()
-    return Recording("qutag-binary", by_channel, span * 1e-12, warnings=warnings)
+
+    def __init__(self, path: Path, *, partial: bool = False) -> None:
+        body = path.stat().st_size - HEADER_BYTES
+        super().__init__(path, "qutag-binary", most_tags=max(body, 0) // _RECORD.itemsize)
+        self._count, rest = divmod(max(body, 0), _RECORD.itemsize)
+        if not self._count or (rest and not partial):
+            raise FormatError(f"truncated: {body} bytes after the header are no whole number of 10-byte records")
+        if rest:
+            self.warnings.append(f"truncated: the file ends within a record; {self._count} were read")
+
+    def blocks(self) -> Iterator[Tags]:
+        """Yield the tags in blocks."""
+        origin_ps: int | None = None
+        last_ps = 0
+        with self.path.open("rb") as file:
+            file.seek(HEADER_BYTES)
+            for start in range(0, self._count, BLOCK_TAGS):
+                raw = file.read(min(BLOCK_TAGS, self._count - start) * _RECORD.itemsize)
+                records = np.frombuffer(raw, _RECORD)
+                channels = records["channel"].astype(np.int16)
+                odd = ((channels >= _CHANNELS) & (channels < _FIRST_MARKER)) | (channels < 0)
+                odd |= channels >= _FIRST_MARKER + _MARKERS
+                if bool(odd.any()):
+                    at = int(np.argmax(odd))
+                    raise FormatError(f"record {start + at} is of channel {records['channel'][at]}: damaged file")
+                if int(records["t_ps"].max()) >= 1 << 62:
+                    raise FormatError("times beyond 2^62 ps: damaged file")
+                times = records["t_ps"].astype(np.int64)
+                origin_ps = int(times.min()) if origin_ps is None else origin_ps
+                times -= origin_ps
+                markers = channels >= _FIRST_MARKER
+                channels = np.where(markers, MARKER_BASE - _FIRST_MARKER + channels, channels).astype(np.int16)
+                _check_gaps(times, last_ps)
+                last_ps = int(times[-1])
+                yield Tags(times, channels, np.empty(0, np.int64))
+
+
+def _check_gaps(times: npt.NDArray[np.int64], last_ps: int) -> None:
+    if bool(np.any(np.abs(np.diff(times, prepend=last_ps)) > _LONGEST_GAP_PS)):
+        raise FormatError("times jump by more than an hour: damaged file")

@@ -29,6 +29,8 @@ class Recording:
         Time measured, in s; ``None`` where records and header contradict each other, so that no rate follows.
     period_ps
         Time between two laser pulses as the file tells it, or ``None``.
+    resolution_ps
+        The steps in which times are counted; correlations within a step mean nothing.
     since_sync_ps
         Time since the laser pulse of each tag, by channel, for formats that keep it (T3 modes), in the
         order of ``channels``.
@@ -40,6 +42,7 @@ class Recording:
     channels: Mapping[int, npt.NDArray[np.int64]]
     duration_s: float | None
     period_ps: float | None = None
+    resolution_ps: float = 1.0
     since_sync_ps: Mapping[int, npt.NDArray[np.int64]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -53,13 +56,19 @@ class DelayHistogram:
     format
         Name of the file format.
     first_ps
-        Delay of the first bin, in ps, as the file's axis says.
+        Delay of the first bin, in ps: its centre where the format tells, else what the file's axis says.
     bin_ps
         Width of a bin in ps.
     counts
         Pairs per bin, int64, shape (bins,).
     warnings
         What a reader should know before trusting the data, one line each.
+    period_ps
+        Time between two laser pulses where the file tells it: the delays are then those after a pulse.
+    dwell_s
+        Time measured in s, or ``None``.
+    snapshots
+        The histograms of consecutive times whose sum ``counts`` is, int64, shape (snapshots, bins), or ``None``.
     """
 
     format: str
@@ -67,6 +76,9 @@ class DelayHistogram:
     bin_ps: float
     counts: npt.NDArray[np.int64]
     warnings: tuple[str, ...] = ()
+    period_ps: float | None = None
+    dwell_s: float | None = None
+    snapshots: npt.NDArray[np.int64] | None = None
 
     @property
     def delays_ps(self) -> npt.NDArray[np.float64]:
@@ -74,22 +86,20 @@ class DelayHistogram:
         return self.first_ps + self.bin_ps * np.arange(self.counts.size, dtype=np.float64)
 
 
-def sorted_by_channel(
-    times_ps: npt.NDArray[np.int64],
-    channels: npt.NDArray[np.int64],
-    since_sync_ps: npt.NDArray[np.int64] | None = None,
-) -> tuple[dict[int, npt.NDArray[np.int64]], dict[int, npt.NDArray[np.int64]], int]:
-    """Return sorted times by channel, the times since sync alike, and how many tags were out of order."""
-    by_channel: dict[int, npt.NDArray[np.int64]] = {}
-    since: dict[int, npt.NDArray[np.int64]] = {}
-    disordered = 0
-    for channel in np.unique(channels):
-        chosen = channels == channel
-        times = times_ps[chosen]
-        falls = int(np.count_nonzero(np.diff(times) < 0))
-        order = np.argsort(times, kind="stable") if falls else slice(None)
-        disordered += falls
-        by_channel[int(channel)] = times[order]
-        if since_sync_ps is not None:
-            since[int(channel)] = since_sync_ps[chosen][order]
-    return by_channel, since, disordered
+@dataclass(frozen=True)
+class Histograms:
+    """Several histograms of one file: the curves of a counting card.
+
+    Parameters
+    ----------
+    format
+        Name of the file format.
+    curves
+        The histograms with at least one count, by their number in the file.
+    warnings
+        What a reader should know before trusting the data, one line each.
+    """
+
+    format: str
+    curves: Mapping[int, DelayHistogram]
+    warnings: tuple[str, ...] = ()

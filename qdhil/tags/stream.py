@@ -25,7 +25,7 @@ LATEST_PS = 1 << 62
 """No time beyond this (53 days) is believed."""
 
 _CHANNELS = 2048
-_FIRST_ROOM = 1 << 12
+_LEAST_ROOM, _MOST_ROOM = 1 << 12, 1 << 27
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,12 @@ class TagFile(ABC):
         What the header says, by its own names.
     period_ps
         Time between two laser pulses as the file tells it, or ``None``.
+    most_tags
+        No more tags than this are in the file.
     has_since
         Whether tags carry the time since the laser pulse.
+    resolution_ps
+        The steps in which times are counted; correlations within a step mean nothing.
     """
 
     def __init__(
@@ -69,16 +73,20 @@ class TagFile(ABC):
         path: Path,
         form: str,
         *,
+        most_tags: int,
         header: Mapping[str, Any] | None = None,
         period_ps: float | None = None,
         has_since: bool = False,
+        resolution_ps: float = 1.0,
     ) -> None:
         self.path = path
         self.format = form
         self.header: dict[str, Any] = dict(header or {})
         self.period_ps = period_ps
         self.has_since = has_since
+        self.resolution_ps = resolution_ps
         self.warnings: list[str] = []
+        self.most_tags = most_tags
 
     @abstractmethod
     def blocks(self) -> Iterator[Tags]:
@@ -90,31 +98,69 @@ class TagFile(ABC):
             If the file turns out damaged, at the latest after the last block.
         """
 
+    def read(self) -> Recording:
+        """Read the whole file into memory.
+
+        Raises
+        ------
+        FormatError
+            If the file is damaged or holds no tag.
+        """
+        return collect(self)
+
     def duration_s(self, last_ps: int) -> float | None:
         """Return the time measured in s, given the last tag; ``None`` where no rate follows."""
         return last_ps * 1e-12
 
 
 class _Growing:
-    """An int64 array that grows at its end, in place where the system allows."""
+    """An int64 array that grows at its end.
 
-    def __init__(self) -> None:
-        self._room = np.empty(_FIRST_ROOM, np.int64)
+    Room for all that may come is reserved at once, where that is no more than a GiB: the system gives memory
+    only where it is written, so nothing is copied and little is wasted.
+    """
+
+    def __init__(self, most: int) -> None:
+        try:
+            self._room = np.empty(min(most, _MOST_ROOM), np.int64)
+        except MemoryError:
+            self._room = np.empty(min(most, _LEAST_ROOM), np.int64)
         self.size = 0
 
     def last(self) -> int:
-        return int(self._room[self.size - 1])
+        return int(self._room[self.size - 1]) if self.size else -LATEST_PS
 
-    def extend(self, values: npt.NDArray[np.int64]) -> None:
-        end = self.size + values.size
-        if end > self._room.size:
-            self._room.resize(max(end, self._room.size + (self._room.size >> 1)), refcheck=False)
-        self._room[self.size : end] = values
-        self.size = end
+    def end(self, count: int) -> npt.NDArray[np.int64]:
+        """Return room for ``count`` values after the last; :attr:`size` is raised by who writes them."""
+        if self.size + count > self._room.size:
+            grown = np.empty(2 * (self.size + count), np.int64)
+            grown[: self.size] = self._room[: self.size]
+            self._room = grown
+        return self._room[self.size : self.size + count]
 
     def finish(self) -> npt.NDArray[np.int64]:
-        self._room.resize(self.size, refcheck=False)
-        return self._room
+        return self._room[: self.size]
+
+
+class _Channel:
+    """What has been collected of one channel."""
+
+    def __init__(self, most: int, has_since: bool) -> None:
+        self.times = _Growing(most)
+        self.since = _Growing(most if has_since else 0)
+        self.falls = 0
+
+    def extend(self, block: Tags, channel: int) -> None:
+        from qdhil.tags import _decoding
+
+        count = block.times_ps.size
+        room = self.times.end(count)
+        taken, falls = _decoding.take_channel(block.times_ps, block.channels, channel, self.times.last(), room)
+        if block.since_ps.size:
+            _decoding.take_values(block.since_ps, block.channels, channel, self.since.end(count))
+            self.since.size += taken
+        self.times.size += taken
+        self.falls += falls
 
 
 def collect(file: TagFile) -> Recording:
@@ -127,37 +173,45 @@ def collect(file: TagFile) -> Recording:
     """
     from qdhil.tags import _decoding
 
-    times: dict[int, _Growing] = {}
-    since: dict[int, _Growing] = {}
-    falls: dict[int, int] = {}
-    ends = np.zeros(_CHANNELS, np.int64)
-    grouped, grouped_since = np.empty(0, np.int64), np.empty(0, np.int64)
+    channels: dict[int, _Channel] = {}
+    present = np.zeros(_CHANNELS, np.bool_)
     for block in file.blocks():
-        if block.times_ps.size > grouped.size:
-            grouped, grouped_since = np.empty((2, block.times_ps.size), np.int64)
-        _decoding.by_channel(block.times_ps, block.since_ps, block.channels, ends, grouped, grouped_since)
-        begin = 0
-        for slot in np.flatnonzero(np.diff(ends, prepend=0)):
-            channel, end = int(slot) - 1, int(ends[slot])
-            mine = times.setdefault(channel, _Growing())
-            last = mine.last() if mine.size else -LATEST_PS
-            falls[channel] = falls.get(channel, 0) + int(_decoding.falls(grouped[begin:end], last))
-            mine.extend(grouped[begin:end])
-            if file.has_since:
-                since.setdefault(channel, _Growing()).extend(grouped_since[begin:end])
-            begin = end
-    if not times:
+        _decoding.mark_channels(block.channels, present)
+        for slot in np.flatnonzero(present):
+            number = int(slot) - 1
+            if number not in channels:
+                channels[number] = _Channel(file.most_tags + BLOCK_TAGS, file.has_since)
+            channels[number].extend(block, number)
+        present[:] = False
+    if not channels:
         raise FormatError("no photon in the file")
-    return _recording(file, {c: t.finish() for c, t in times.items()}, {c: s.finish() for c, s in since.items()}, falls)
+    times = {number: channel.times.finish() for number, channel in channels.items()}
+    since = {number: channel.since.finish() for number, channel in channels.items() if file.has_since}
+    return finish(file, times, since, {number: channel.falls for number, channel in channels.items()})
 
 
-def _recording(
+def finish(
     file: TagFile,
     times: dict[int, npt.NDArray[np.int64]],
     since: dict[int, npt.NDArray[np.int64]],
     falls: dict[int, int],
 ) -> Recording:
-    """Return the recording, with the channels that were out of order sorted."""
+    """Return the recording, with the channels that were out of order sorted.
+
+    Parameters
+    ----------
+    file
+        Where the tags come from.
+    times, since
+        Times and times since sync by channel, in ps.
+    falls
+        How many times of a channel lie before the one before them.
+
+    Raises
+    ------
+    FormatError
+        If times lie before the start, or beyond what is believed.
+    """
     for channel, count in falls.items():
         if count:
             order = np.argsort(times[channel], kind="stable")
@@ -177,6 +231,7 @@ def _recording(
         channels=dict(sorted(times.items())),
         duration_s=file.duration_s(last_ps),
         period_ps=file.period_ps,
+        resolution_ps=file.resolution_ps,
         since_sync_ps=dict(sorted(since.items())),
         warnings=tuple(file.warnings),
     )

@@ -2,18 +2,16 @@
 
 A T2 record holds a time; a T3 record holds the number of the laser pulse and the time since it. Both
 counters are short and wrap; an overflow record says so (and, since HydraHarp V2, how many times). One
-lost overflow record shifts everything after it, so a counter that falls without one is refused.
+lost overflow record shifts everything after it, so a counter that falls without one is refused
+(:mod:`qdhil.tags.tttr_decoder`).
+
+In T2 mode sync events are channel :data:`~qdhil.tags.recording.SYNC`; in both, marker bits m are channel
+:data:`~qdhil.tags.recording.MARKER_BASE` + m.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
-
-from qdhil.errors import FormatError
-from qdhil.tags.recording import MARKER_BASE, SYNC
 
 
 @dataclass(frozen=True)
@@ -80,90 +78,28 @@ LAYOUTS = {
 
 
 @dataclass(frozen=True)
-class Events:
-    """Decoded records without the overflows: counter, time since sync in bins, channel; shapes (n,)."""
-
-    counter: npt.NDArray[np.int64]
-    since: npt.NDArray[np.int64]
-    channel: npt.NDArray[np.int64]
-    overflows: int
-
-
-def decode(records: npt.NDArray[np.uint32], layout: Layout) -> Events:
-    """Decode TTTR records of one layout.
+class Records:
+    """Where the records of a file lie, and what its header says of them.
 
     Parameters
     ----------
-    records
-        Raw records, uint32, shape (n,).
     layout
         What their bits mean.
-
-    Returns
-    -------
-    Events
-        In the order of the file; sync events of T2 modes are channel :data:`~qdhil.tags.recording.SYNC`,
-        markers :data:`~qdhil.tags.recording.MARKER_BASE` plus their bits.
-
-    Raises
-    ------
-    FormatError
-        If the counter falls back without an overflow record, or a special record is none that is known.
+    at
+        Offset of the first, in bytes.
+    announced
+        How many there are; 0 where the header doesn't know (an aborted measurement).
+    unit_ps
+        What the counter counts: the time resolution in T2 mode, the sync period in T3 mode.
+    resolution_ps
+        Width of a bin of the time since sync; 0 in T2 mode.
+    stopped_s
+        Time measured, in s; 0 where the header doesn't know.
     """
-    counter = (records & np.uint32((1 << layout.counter_bits) - 1)).astype(np.int64)
-    since = ((records >> np.uint32(layout.counter_bits)) & np.uint32((1 << layout.since_bits) - 1)).astype(np.int64)
-    shift = np.uint32(layout.counter_bits + layout.since_bits)
-    channel = ((records >> shift) & np.uint32((1 << layout.channel_bits) - 1)).astype(np.int64)
-    if layout.special_bits:
-        special = (records >> np.uint32(31)).astype(bool)
-        overflow = special & (channel == 63)
-        marker = special & (channel >= 1) & (channel <= 15)
-        sync = special & (channel == 0)
-        marker_bits = channel
-    else:
-        special = channel == 15
-        marker_bits = since if layout.t3 else counter & 0xF
-        overflow = special & (marker_bits == 0)
-        marker = special & ~overflow
-        sync = np.zeros_like(special)
-    _check_special(special & ~(overflow | marker | sync), sync, layout)
-    steps = np.where(overflow, np.maximum(counter, 1) if layout.counted else 1, 0)
-    _check_counter(counter, overflow, steps, marker, layout)
-    total = counter + np.cumsum(steps) * layout.wrap
-    number = np.where(marker, MARKER_BASE + marker_bits, np.where(sync, SYNC, channel))
-    kept = ~overflow
-    return Events(total[kept], since[kept], number[kept], int(steps.sum()))
 
-
-def _check_special(unknown: npt.NDArray[np.bool_], sync: npt.NDArray[np.bool_], layout: Layout) -> None:
-    if layout.t3:
-        unknown = unknown | sync
-    if bool(unknown.any()):
-        raise FormatError(
-            f"record {int(np.argmax(unknown))} is a special record that {layout.name} does not have: "
-            "the file is damaged or of another record type"
-        )
-
-
-def _check_counter(
-    counter: npt.NDArray[np.int64],
-    overflow: npt.NDArray[np.bool_],
-    steps: npt.NDArray[np.int64],
-    marker: npt.NDArray[np.bool_],
-    layout: Layout,
-) -> None:
-    """Refuse a counter that falls where no overflow record stands between.
-
-    Markers are of lower resolution and may stand out of order; T2 inputs may by a little.
-    """
-    slack = 0 if layout.t3 else layout.wrap // 64
-    events = np.flatnonzero(~overflow & ~marker)
-    falls = np.diff(counter[events])
-    crossed = np.diff(np.cumsum(steps)[events])
-    lost = (falls < -slack) & (crossed == 0)
-    if bool(lost.any()):
-        at = int(events[1:][lost][0])
-        raise FormatError(
-            f"the counter falls {int(lost.sum())} times without an overflow record, first before record {at}: "
-            "overflow records are missing, or records are out of order"
-        )
+    layout: Layout
+    at: int
+    announced: int
+    unit_ps: float
+    resolution_ps: float
+    stopped_s: float
