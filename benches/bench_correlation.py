@@ -1,11 +1,14 @@
-"""Cross-correlation of two channels: qdhil with one and two threads, pytimetag, and reading the tags once.
+"""Pairs counted, qdhil with one and two threads beside its peers and beside reading the tags once.
 
-Two channels of 2 Mcps Poisson clicks, ±200 ns, 100 ps bins; Mtags/s counts the tags of both channels. The
-ratios are taken within one process, in turn, so that they mean something on a shared machine.
+Two channels of Poisson clicks, 40 Mtags in all at 2 Mcps and 20 Mcps a channel, ±200 ns, 100 ps bins. Mtags/s
+counts the tags of both channels. All run in turn in one process, round by round: ``speed_over_*`` is the
+ratio of the shortest times, ``same_round_over_*`` the median of the ratios within a round, and the machine's
+load is recorded, because a shared machine slows all alike but not at once.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from functools import cache
@@ -14,71 +17,131 @@ import numpy as np
 import pytest
 
 from qdhil.metrics import count_peaks, cross_correlate
+from qdhil.metrics.log_correlate import log_correlate, log_edges
+from qdhil.metrics.multi_tau import multi_tau
 
-SECONDS, RATE_HZ = 1.0, 2e6
+TAGS = int(float(os.environ.get("QDHIL_BENCH_MTAGS", "40")) * 1e6)
+ROUNDS = int(os.environ.get("QDHIL_BENCH_ROUNDS", "5"))
+RATES_HZ = (2e6, 20e6)
 WINDOW_PS, BIN_PS = 200_000, 100
+PEAKS = {"period_ps": 12_500.0, "delay_ps": 1_250, "window_ps": 3_000, "max_lag": 20}
+EDGES_PS = log_edges(1_000, 10**12)
 
 
 @cache
-def _channels() -> tuple[np.ndarray, np.ndarray]:
+def channels(rate_hz: float, tags: int = TAGS) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(20)
-    count = int(SECONDS * RATE_HZ)
-    first, second = (np.cumsum(rng.exponential(1e12 / RATE_HZ, count)).astype(np.int64) for _ in range(2))
+    first, second = (np.cumsum(rng.exponential(1e12 / rate_hz, tags // 2)).astype(np.int64) for _ in range(2))
     return first, second
 
 
-def _in_turn(*works: Callable[[], object], rounds: int = 9) -> list[float]:
-    """Return the shortest time of each in s; they run in turn, so that a busy machine slows all alike."""
-    best = [float("inf")] * len(works)
-    for _ in range(rounds):
-        for i, work in enumerate(works):
+def in_turn(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, np.ndarray]:
+    """Return the seconds of each work in each round."""
+    seconds = {name: np.empty(rounds) for name in works}
+    for number in range(rounds):
+        for name, work in works.items():
             started = time.perf_counter()
             work()
-            best[i] = min(best[i], time.perf_counter() - started)
-    return best
+            seconds[name][number] = time.perf_counter() - started
+    return seconds
 
 
-def _qdhil(threads: int = 1) -> np.ndarray:
-    return cross_correlate(*_channels(), window_ps=WINDOW_PS, bin_ps=BIN_PS, threads=threads)
+def record(benchmark, tags: int, rounds: int = ROUNDS, **works: Callable[[], object]) -> None:
+    """Record the speeds of all, and how many times as fast the first of them is as the others."""
+    for work in works.values():
+        work()  # compiles
+    loads = [os.getloadavg()[0]]
+    seconds = in_turn(works, rounds)
+    loads.append(os.getloadavg()[0])
+    mine, *others = works
+    info = benchmark.extra_info
+    info["load_before_and_after"] = [round(load, 2) for load in loads]
+    for name in works:
+        info[f"{name}_mtags_per_s"] = round(tags / seconds[name].min() / 1e6, 1)
+    for name in others:
+        info[f"speed_over_{name}"] = round(seconds[name].min() / seconds[mine].min(), 2)
+        info[f"same_round_over_{name}"] = round(float(np.median(seconds[name] / seconds[mine])), 2)
+    benchmark.pedantic(works[mine], rounds=1)
 
 
-def _pytimetag() -> np.ndarray:
+def pytimetag(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     histogram = pytest.importorskip("pytimetag.analysers.HistogramAnalyser")
     bins = 2 * WINDOW_PS // BIN_PS
-    counts: np.ndarray = histogram.analysisOneListJIT(*_channels(), -float(WINDOW_PS), float(WINDOW_PS), bins, 1)
+    counts: np.ndarray = histogram.analysisOneListJIT(first, second, -float(WINDOW_PS), float(WINDOW_PS), bins, 1)
     return counts
 
 
-def _read_once() -> int:
-    return int(sum(int(times.sum()) for times in _channels()))
+def read_once(first: np.ndarray, second: np.ndarray) -> int:
+    return int(first.max()) + int(second.max())
 
 
-def _record(benchmark, mine: Callable[[], object], **others: Callable[[], object]) -> None:
-    tags = sum(times.size for times in _channels())
-    mine_s, *others_s = _in_turn(mine, *others.values())
-    benchmark.extra_info["mtags_per_s"] = round(tags / mine_s / 1e6, 1)
-    for name, theirs_s in zip(others, others_s, strict=True):
-        benchmark.extra_info[f"{name}_mtags_per_s"] = round(tags / theirs_s / 1e6, 1)
-        benchmark.extra_info[f"speed_over_{name}"] = round(theirs_s / mine_s, 3)
-
-
+@pytest.mark.parametrize("rate_hz", RATES_HZ)
 @pytest.mark.parametrize("threads", [1, 2])
-def test_cross_correlate(benchmark, threads):
-    counts = benchmark.pedantic(_qdhil, (threads,), rounds=7, warmup_rounds=1)
-    assert np.array_equal(counts, _qdhil())
-    _pytimetag()  # compiles
-    _record(benchmark, lambda: _qdhil(threads), pytimetag=_pytimetag, read_once=_read_once)
-    theirs = _pytimetag()
-    benchmark.extra_info["pairs"] = int(counts.sum())
-    # pytimetag puts a delay of exactly +window into its last bin, where the bins here are half-open
-    benchmark.extra_info["bins_that_pytimetag_differs_in"] = int(np.count_nonzero(counts != theirs))
-    assert np.array_equal(counts[:-1], theirs[:-1])
+def test_cross_correlate(benchmark, threads, rate_hz):
+    tags = channels(rate_hz)
 
-
-def test_count_peaks(benchmark):
     def work() -> np.ndarray:
-        return count_peaks(*_channels(), period_ps=12_500.0, delay_ps=1_250, window_ps=3_000, max_lag=20)
+        return cross_correlate(*tags, window_ps=WINDOW_PS, bin_ps=BIN_PS, threads=threads)
 
-    counts = benchmark.pedantic(work, rounds=7, warmup_rounds=1)
-    assert counts.size == 41
-    _record(benchmark, work, read_once=_read_once)
+    counts, theirs = work(), pytimetag(*tags)
+    # pytimetag puts a delay of exactly +window into its last bin, where the bins here are half-open
+    assert np.array_equal(counts[:-1], theirs[:-1])
+    benchmark.extra_info["pairs"] = int(counts.sum())
+    record(benchmark, TAGS, qdhil=work, pytimetag=lambda: pytimetag(*tags), read_once=lambda: read_once(*tags))
+
+
+@pytest.mark.parametrize("rate_hz", RATES_HZ)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_count_peaks(benchmark, threads, rate_hz):
+    tags = channels(rate_hz)
+    assert count_peaks(*tags, **PEAKS, threads=threads).size == 41
+    record(
+        benchmark,
+        TAGS,
+        qdhil=lambda: count_peaks(*tags, **PEAKS, threads=threads),
+        qdhil_histogram=lambda: cross_correlate(*tags, window_ps=WINDOW_PS, bin_ps=BIN_PS, threads=threads),
+        pytimetag=lambda: pytimetag(*tags),
+    )
+
+
+@pytest.mark.parametrize("rate_hz", RATES_HZ)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_log_correlate(benchmark, threads, rate_hz):
+    pycorrelate = pytest.importorskip("pycorrelate")
+    tags = channels(rate_hz, min(TAGS, 8_000_000))
+
+    def work() -> np.ndarray:
+        return log_correlate(*tags, edges_ps=EDGES_PS, threads=threads)
+
+    def peer() -> np.ndarray:
+        rates: np.ndarray = pycorrelate.pcorrelate(*tags, EDGES_PS)
+        return rates
+
+    assert np.array_equal(work(), np.rint(peer() * np.diff(EDGES_PS)).astype(np.int64))
+    record(benchmark, 2 * tags[0].size, rounds=3, qdhil=work, pycorrelate=peer)
+
+
+@pytest.mark.parametrize("rate_hz", RATES_HZ)
+def test_multi_tau(benchmark, rate_hz):
+    tttrlib = pytest.importorskip("tttrlib")
+    first, second = channels(rate_hz, min(TAGS, 8_000_000))
+    last_ps = int(first[-1] // 10)
+    weights = np.ones(first.size)
+    whole_ns = [(times // 1_000).astype(np.uint64) for times in (first, second)]
+
+    def peer() -> np.ndarray:
+        correlator = tttrlib.Correlator()
+        correlator.method = "felekyan"  # the quickest of its methods that gives a curve
+        correlator.n_bins, correlator.n_casc = 8, int(np.log2(last_ps / 8_000)) + 1
+        correlator.set_macrotimes(*whole_ns)
+        correlator.set_weights(weights, weights)
+        correlator.run()
+        curve: np.ndarray = np.array(correlator.y)
+        return curve
+
+    def work() -> np.ndarray:
+        return multi_tau(first, second, last_ps=last_ps).g2
+
+    assert work()[-1] == pytest.approx(1, abs=0.01)
+    assert np.nanmedian(peer()) == pytest.approx(1, abs=0.05)  # its last lags are not cut to the recording
+    record(benchmark, 2 * first.size, rounds=3, qdhil=work, tttrlib=peer)

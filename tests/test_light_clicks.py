@@ -39,9 +39,7 @@ def numbers(expected: ClickPrediction, lag: int) -> np.ndarray:
     """Clicks of a and b, and coincidences at lags 0, ±lag and far, by path."""
     paths = [getattr(expected, name) for name in PATHS.values()]
     peaks = [[path.peaks[path.max_lag + m] for m in (0, lag, -lag)] for path in paths]
-    return np.array(
-        [[path.clicks_a, path.clicks_b, *at, path.far] for path, at in zip(paths, peaks, strict=True)]
-    )
+    return np.array([[path.clicks_a, path.clicks_b, *at, path.far] for path, at in zip(paths, peaks, strict=True)])
 
 
 @pytest.mark.parametrize("delay_periods", [1, 3])
@@ -51,9 +49,7 @@ def test_weak_light_tends_to_the_closed_forms(delay_periods: int) -> None:
     mzi = UNEVEN | {"delay_periods": delay_periods}
     differences = []
     for times in (1e-2, 1e-3):
-        setup = pillar(
-            times, quiet, quiet | {"efficiency": 0.6}, interferometer=mzi, hbt={"transmission": 0.45}
-        )
+        setup = pillar(times, quiet, quiet | {"efficiency": 0.6}, interferometer=mzi, hbt={"transmission": 0.45})
         exact, form = predict_clicks(setup, TWICE, window_ps=WINDOW_PS), predict(setup, TWICE)
         photons = setup.transmission * form.mean_photons * np.array([0.8, 0.6])
         s, t = mzi["bs1_short"], mzi["bs2_transmission"]
@@ -103,9 +99,7 @@ def test_visibilities_tend_to_the_closed_forms() -> None:
     off = []
     for times in (1e-2, 1e-3):
         exact = predict_clicks(pillar(times, quiet, quiet), PulseControls(), window_ps=WINDOW_PS)
-        off.append(
-            [exact.visibility_unc - form.visibility_unc, exact.visibility_cross - form.visibility_cross]
-        )
+        off.append([exact.visibility_unc - form.visibility_unc, exact.visibility_cross - form.visibility_cross])
     np.testing.assert_allclose(off[0], 10 * np.array(off[1]), rtol=0.02)
     assert 1e-7 < np.abs(off[1]).max() < 1e-5
 

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import numpy.typing as npt
 
-from qdhil.metrics.arrays import sorted_times
+from qdhil.metrics.bins import EvenBins
+from qdhil.metrics.pairs import count_by_delay
+
+
+def even_bins(window_ps: int, bin_ps: int) -> EvenBins:
+    """Return the bins [-window + i·bin, -window + (i + 1)·bin) that cover [-window, window).
+
+    Raises
+    ------
+    ValueError
+        If the window isn't a positive whole number of bins, or is 2^51 ps or more.
+    """
+    if bin_ps <= 0 or window_ps <= 0 or window_ps % bin_ps:
+        raise ValueError(f"window of {window_ps} ps is not a positive whole number of bins of {bin_ps} ps")
+    if window_ps >= 1 << 51:
+        raise ValueError("window_ps must be below 2^51")
+    return EvenBins(-int(window_ps), 2 * int(window_ps), int(bin_ps))
 
 
 def cross_correlate(
@@ -37,28 +51,31 @@ def cross_correlate(
     ValueError
         If the window isn't a positive whole number of bins, ``threads`` < 1, or a channel isn't sorted.
     """
-    from qdhil.metrics._kernels import correlate
+    return count_by_delay(t1, t2, even_bins(window_ps, bin_ps), names=("t1", "t2"), threads=threads)
 
-    if bin_ps <= 0 or window_ps <= 0 or window_ps % bin_ps:
-        raise ValueError(f"window of {window_ps} ps is not a positive whole number of bins of {bin_ps} ps")
-    if window_ps >= 1 << 51:
-        raise ValueError("window_ps must be below 2^51")
-    if threads < 1:
-        raise ValueError(f"threads must be at least 1, not {threads}")
-    starts, stops = sorted_times(t1, "t1"), sorted_times(t2, "t2")
-    bins = 2 * window_ps // bin_ps
-    counts = np.zeros((threads, bins), np.int64)
 
-    def count(part: int) -> None:
-        piece = starts[starts.size * part // threads : starts.size * (part + 1) // threads]
-        if piece.size:
-            first = int(np.searchsorted(stops, int(piece[0]) - window_ps))
-            correlate(piece, stops, first, window_ps, bin_ps, counts[part])
+def auto_correlate(t: npt.ArrayLike, *, window_ps: int, bin_ps: int, threads: int = 1) -> npt.NDArray[np.int64]:
+    """Count all pairs of two different tags of one channel by their delay; each pair counts both ways round.
 
-    if threads == 1:
-        count(0)
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(count, range(threads)))
-    total: npt.NDArray[np.int64] = counts.sum(axis=0)
-    return total
+    Two tags of the same time are a pair of delay 0, twice; a tag is no pair with itself. The pairs of
+    -tau and tau are the same ones, so that bins mirror up to their half-open edges.
+
+    Parameters
+    ----------
+    t
+        Sorted times in ps, shape (n,), any integer type.
+    window_ps, bin_ps, threads
+        As of :func:`cross_correlate`.
+
+    Returns
+    -------
+    int64 array of shape (2·window/bin,)
+
+    Raises
+    ------
+    ValueError
+        As :func:`cross_correlate`.
+    """
+    counts = count_by_delay(t, t, even_bins(window_ps, bin_ps), names=("t", "t"), threads=threads)
+    counts[window_ps // bin_ps] -= np.size(t)
+    return counts

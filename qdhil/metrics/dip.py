@@ -15,7 +15,7 @@ smaller than τ_a, depth and width of the dip can't be told apart, and the estim
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -100,7 +100,8 @@ def g2_dip(
     bunching
         Whether to fit three levels.
     zero_delay_ps
-        Place of the dip, where calibrated; otherwise it is fitted.
+        Place of the dip, where calibrated; otherwise it is fitted. With some twenty pairs a bin, intervals of 95 %
+        then held τ_a in 91 % only, and in 95 % with the place given.
     confidence
         Nominal coverage of the intervals.
 
@@ -179,24 +180,26 @@ def _start(histogram: Histogram, sigma_ps: float, zero_delay_ps: float | None, b
         Parameter("g0", 0.3, 0.0, 2.0),
         Parameter("zero_ps", zero, zero - reach, zero + reach, scale=quick),
         Parameter("decay_ps", quick, bin_ps / 5, span / 2),
-        Parameter("bunched", 0.2 if bunching else 0.0, 1e-6 if bunching else 0.0, 20.0 if bunching else 0.0, scale=0.1),
+        Parameter(
+            "bunched",
+            0.2 if bunching else 0.0,
+            1e-6 if bunching else 0.0,
+            20.0 if bunching else 0.0,
+            scale=0.1,
+        ),
         Parameter("slow_ps", span / 10, bin_ps, span) if bunching else Parameter("slow_ps", 1.0, 1.0, 1.0),
     ]
 
 
 def _best(histogram: Histogram, model: Model, parameters: list[Parameter]) -> PoissonFit:
     """Fit from several widths of the dip: from a far one the search may end in a shallow valley."""
-    from dataclasses import replace
-
-    best: PoissonFit | None = None
-    for factor in (0.1, 0.3, 1.0, 3.0):
-        tried = list(parameters)
-        tried[3] = replace(parameters[3], start=parameters[3].start * factor)
-        fit = fit_poisson(histogram.array, model, tried)
-        best = fit if best is None or fit.deviance < best.deviance else best
-    if best is None:
-        raise ValueError("no fit was tried")
-    return best
+    decay = parameters[3]
+    tried = (
+        [*parameters[:3], replace(decay, start=decay.start * factor), *parameters[4:]]
+        for factor in (0.1, 0.3, 1.0, 3.0)
+    )
+    fits = (fit_poisson(histogram.array, model, start) for start in tried)
+    return min(fits, key=lambda fit: fit.deviance)
 
 
 def _check(histogram: Histogram, fit: PoissonFit, sigma_ps: float, bunching: bool) -> None:

@@ -50,12 +50,14 @@ class Histogram:
     @property
     def times_ps(self) -> npt.NDArray[np.float64]:
         """Centres of the bins in ps, shape (bins,)."""
-        centres: npt.NDArray[np.float64] = self.first_ps + self.bin_ps * np.arange(len(self.counts))
-        return centres
+        return self.first_ps + self.bin_ps * np.arange(len(self.counts), dtype=np.float64)
 
     def __add__(self, other: Histogram) -> Histogram:
         """Return the counts of both; refuse (ValueError) histograms on different axes."""
-        mine, theirs = (self.first_ps, self.bin_ps, len(self.counts)), (other.first_ps, other.bin_ps, len(other.counts))
+        mine, theirs = (
+            (self.first_ps, self.bin_ps, len(self.counts)),
+            (other.first_ps, other.bin_ps, len(other.counts)),
+        )
         if mine != theirs:
             raise ValueError(f"histograms differ in their axes (first_ps, bin_ps, bins): {mine} and {theirs}")
         return Histogram(

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from qdhil.metrics.arrays import sorted_times
+from qdhil.metrics.bins import Windows
+from qdhil.metrics.pairs import count_by_delay
 
 
 def peak_bounds(
@@ -31,7 +32,20 @@ def peak_bounds(
     centres = np.arange(-max_lag, max_lag + 1) * period_ps
     lower = np.ceil(centres - window_ps / 2).astype(np.int64)
     upper = np.ceil(centres + window_ps / 2).astype(np.int64)
+    upper[:-1] = np.minimum(upper[:-1], lower[1:])  # rounding may let windows of a whole period touch
     return lower, upper
+
+
+def peak_windows(*, period_ps: float, delay_ps: int, window_ps: int, max_lag: int) -> Windows:
+    """Return the windows of delays that count, by lag from -max_lag to max_lag.
+
+    Raises
+    ------
+    ValueError
+        As :func:`peak_bounds`.
+    """
+    lower, upper = peak_bounds(period_ps=period_ps, window_ps=window_ps, max_lag=max_lag)
+    return Windows(lower + int(delay_ps), upper + int(delay_ps), float(period_ps))
 
 
 def count_peaks(
@@ -42,6 +56,7 @@ def count_peaks(
     delay_ps: int,
     window_ps: int,
     max_lag: int,
+    threads: int = 1,
 ) -> npt.NDArray[np.int64]:
     """Count all pairs of tags within the window of each peak of the comb.
 
@@ -57,6 +72,8 @@ def count_peaks(
         Full width of the window of a peak, in ps.
     max_lag
         Largest distance in pulses that is counted, both ways.
+    threads
+        Slices of the sparser channel that are counted at once; the result is the same for every number.
 
     Returns
     -------
@@ -67,10 +84,5 @@ def count_peaks(
     ValueError
         If a channel isn't sorted, or the window or period can't be used (see :func:`peak_bounds`).
     """
-    from qdhil.metrics._kernels import count_in_peaks
-
-    lower, upper = peak_bounds(period_ps=period_ps, window_ps=window_ps, max_lag=max_lag)
-    counts = np.zeros(2 * max_lag + 1, np.int64)
-    starts, stops = sorted_times(t_a, "t_a"), sorted_times(t_b, "t_b")
-    count_in_peaks(starts, stops, int(delay_ps), float(period_ps), lower, upper, counts)
-    return counts
+    windows = peak_windows(period_ps=period_ps, delay_ps=delay_ps, window_ps=window_ps, max_lag=max_lag)
+    return count_by_delay(t_a, t_b, windows, names=("t_a", "t_b"), threads=threads)

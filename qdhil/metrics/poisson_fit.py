@@ -8,6 +8,7 @@ the quantile of χ² with one degree of freedom (Wilks); it stays sound at the e
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,10 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64] | Floats
 Model = Callable[[Floats], Floats]
 """Expected counts per bin, shape (bins,), from the parameters, shape (parameters,)."""
 
+_State = tuple[Floats, Floats, float]
+"""Parameters, expected counts, deviance."""
+
 _SMALLEST = 1e-12
+_EMPTY = 1e-9
 _STEP = 1e-5
 _ROUNDS = 200
 _CONVERGED = 1e-7
@@ -75,7 +81,7 @@ class PoissonFit:
         return diagonal
 
 
-def fit_poisson(counts: npt.NDArray[np.int64], model: Model, parameters: Sequence[Parameter]) -> PoissonFit:
+def fit_poisson(counts: Counts, model: Model, parameters: Sequence[Parameter]) -> PoissonFit:
     """Return the parameters of largest Poisson likelihood.
 
     Parameters
@@ -93,15 +99,27 @@ def fit_poisson(counts: npt.NDArray[np.int64], model: Model, parameters: Sequenc
         If the model isn't finite where the search begins.
     """
     n = counts.astype(np.float64)
-    low, high = (np.array([getattr(p, side) for p in parameters]) for side in ("low", "high"))
-    steps = np.array([p.step for p in parameters])
+    x, expected, loss = _search(n, model, parameters)
+    low, high, steps = _bounds(parameters)
+    return _summary(n, x, expected, loss, (_slopes(model, x, expected, (low, high, steps)), low, high))
+
+
+def _bounds(parameters: Sequence[Parameter]) -> tuple[Floats, Floats, Floats]:
+    """Return lower and upper bounds and the steps of the derivatives."""
+    low, high, steps = np.array([(p.low, p.high, p.step) for p in parameters], np.float64).T
+    return low, high, steps
+
+
+def _search(n: Floats, model: Model, parameters: Sequence[Parameter]) -> _State:
+    """Return the best parameters, the expected counts and the deviance."""
+    low, high, steps = _bounds(parameters)
     x = np.clip([p.start for p in parameters], low, high)
     expected = _positive(model(x))
     if not bool(np.all(np.isfinite(expected))):
         raise ValueError("the model is not finite where the fit begins")
     loss, damping = _deviance(n, expected), 1e-3
     for _ in range(_ROUNDS):
-        slopes = _slopes(model, x, steps, low, high)
+        slopes = _slopes(model, x, expected, (low, high, steps))
         gradient = slopes @ (n / expected - 1)
         free = ~(((x <= low) & (gradient <= 0)) | ((x >= high) & (gradient >= 0)))
         information = (slopes / expected) @ slopes.T
@@ -110,11 +128,11 @@ def fit_poisson(counts: npt.NDArray[np.int64], model: Model, parameters: Sequenc
         )
         if gain < _CONVERGED:
             break
-    return _summary(n, x, expected, loss, (_slopes(model, x, steps, low, high), low, high))
+    return x, expected, loss
 
 
 def profile_interval(
-    counts: npt.NDArray[np.int64],
+    counts: Counts,
     model: Model,
     parameters: Sequence[Parameter],
     fit: PoissonFit,
@@ -136,7 +154,7 @@ def profile_interval(
     """
     from scipy.special import ndtri
 
-    rise = float(ndtri((1 + confidence) / 2))
+    n, rise = counts.astype(np.float64), float(ndtri((1 + confidence) / 2))
     started = [
         replace(p, start=float(value), scale=p.scale or abs(p.start) or None)
         for p, value in zip(parameters, fit.values, strict=True)
@@ -145,8 +163,8 @@ def profile_interval(
     def root(value: float) -> float:
         held = list(started)
         held[index] = replace(started[index], start=value, low=value, high=value)
-        again = fit_poisson(counts, model, held)
-        return float(np.sqrt(max(again.deviance - fit.deviance, 0.0))) - rise
+        _, _, deviance = _search(n, model, held)
+        return float(np.sqrt(max(deviance - fit.deviance, 0.0))) - rise
 
     best, chosen = float(fit.values[index]), parameters[index]
     first = rise * float(fit.errors[index]) or (chosen.high - chosen.low) * 1e-3
@@ -182,18 +200,15 @@ def _deviance(n: Floats, expected: Floats) -> float:
     return float(2 * np.sum(expected - n + xlogy(n, n / expected)))
 
 
-def _slopes(model: Model, x: Floats, steps: Floats, low: Floats, high: Floats) -> Floats:
+def _slopes(model: Model, x: Floats, expected: Floats, parameters: tuple[Floats, Floats, Floats]) -> Floats:
     """Return the derivatives of the expected counts, shape (parameters, bins); zero for those held fixed."""
-    rows = []
-    for i, step in enumerate(steps):
-        down, up = x.copy(), x.copy()
-        down[i], up[i] = max(x[i] - step, low[i]), min(x[i] + step, high[i])
-        width = up[i] - down[i]
-        rows.append((model(up) - model(down)) / width if width > 0 else np.zeros_like(model(x)))
-    return np.array(rows)
-
-
-_State = tuple[Floats, Floats, float]
+    rows = np.zeros((x.size, expected.size))
+    for i, (low, high, step) in enumerate(zip(*parameters, strict=True)):
+        if low < high:
+            moved = x.copy()
+            moved[i] = x[i] + step if x[i] + step <= high else max(x[i] - step, low)
+            rows[i] = (model(moved) - expected) / (moved[i] - x[i])
+    return rows
 
 
 def _descend(
@@ -228,10 +243,15 @@ def _summary(n: Floats, x: Floats, expected: Floats, loss: float, local: tuple[F
     free = (x > low) & (x < high)
     covariance = np.zeros((x.size, x.size))
     # bins without expectation say nothing about the error, and 1/m would let them dominate
-    filled = expected > 1e-9
-    information = (slopes[np.ix_(free, filled)] / expected[filled]) @ slopes[np.ix_(free, filled)].T
-    covariance[np.ix_(free, free)] = np.linalg.pinv(information, hermitian=True)
-    pearson = float(np.sum((n[filled] - expected[filled]) ** 2 / expected[filled]))
-    freedom = max(int(filled.sum()) - int(free.sum()), 1)
-    misfit = (pearson - freedom) / float(np.sqrt(np.sum(2 + 1 / expected[filled]))) if filled.any() else 0.0
+    filled = expected > _EMPTY
+    m = expected[filled]
+    fitted = slopes[np.ix_(free, filled)]
+    inverse = np.linalg.pinv((fitted / m) @ fitted.T, hermitian=True)
+    covariance[np.ix_(free, free)] = inverse
+    pearson = float(np.sum((n[filled] - m) ** 2 / m))
+    freedom = max(m.size - int(free.sum()), 1)
+    # per bin χ² has the variance 2 + 1/m; what of the 1/m the fitted parameters take up is gone from it
+    taken = fitted @ (1 / m)
+    variance = float(np.sum(2 + 1 / m) - taken @ inverse @ taken)
+    misfit = (pearson - freedom) / math.sqrt(variance) if variance > 0 else 0.0
     return PoissonFit(x, covariance, loss, expected, misfit, pearson / freedom)

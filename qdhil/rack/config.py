@@ -98,9 +98,7 @@ class Rack(Strict):
             for role in ("controller", "tagger", "switch"):
                 resource = getattr(rig.instruments, role).resource
                 if owner.setdefault(resource, name) != name:
-                    raise ValueError(
-                        f"rigs {owner[resource]} and {name} share {resource}"
-                    )
+                    raise ValueError(f"rigs {owner[resource]} and {name} share {resource}")
         return self
 
 

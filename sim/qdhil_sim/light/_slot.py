@@ -46,9 +46,7 @@ def slot_odds(photons: PulsePhotons, routing: Routing) -> Floats:
             short, new = int(where == 1), 4 * int(where == 2) + later
             for light in range(4):
                 seen = light | now | old_noise
-                slot[old, new, seen & 1, seen >> 1] += (
-                    pulse[where, now, later] * signals[short, old_signal, light]
-                )
+                slot[old, new, seen & 1, seen >> 1] += pulse[where, now, later] * signals[short, old_signal, light]
     return slot
 
 

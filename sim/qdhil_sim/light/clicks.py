@@ -137,9 +137,7 @@ def predict_clicks(setup: Setup, controls: PulseControls, *, window_ps: float) -
 def _check(setup: Setup, controls: PulseControls, window_ps: float) -> None:
     margin_ps = _LIFETIMES * setup.emitter.lifetime_ps
     margin_ps += controls.spurious_delay_ps if controls.spurious_area_pi > 0 else 0.0
-    margin_ps += _SIGMAS * math.hypot(
-        controls.sync_jitter_ps, setup.detector_a.jitter_ps, setup.detector_b.jitter_ps
-    )
+    margin_ps += _SIGMAS * math.hypot(controls.sync_jitter_ps, setup.detector_a.jitter_ps, setup.detector_b.jitter_ps)
     if not 2 * margin_ps <= window_ps <= setup.period_ps:
         raise ConfigurationError(
             f"window_ps = {window_ps:g} must hold a whole peak, {2 * margin_ps:g} ps, and not exceed the period"
@@ -165,9 +163,7 @@ def _path_clicks(setup: Setup, controls: PulseControls, path: LitPath, window_ps
     return PathClicks(
         clicks_a=any_a,
         clicks_b=any_b,
-        peaks=tuple(
-            inside * both + (1 - inside) * light for both, light in zip(any_pairs, light_pairs, strict=True)
-        ),
+        peaks=tuple(inside * both + (1 - inside) * light for both, light in zip(any_pairs, light_pairs, strict=True)),
         far=inside * any_a * any_b + (1 - inside) * light_a * light_b,
     )
 
@@ -249,9 +245,7 @@ def _stationary(chain: _Chain) -> Floats:
     return state
 
 
-def _moments(
-    chain: _Chain, state: Floats, at_a: Floats, at_b: Floats, reach: int
-) -> tuple[float, float, list[float]]:
+def _moments(chain: _Chain, state: Floats, at_a: Floats, at_b: Floats, reach: int) -> tuple[float, float, list[float]]:
     """Return the odds of a selected click at a, at b, and at both, by lags from -reach to reach."""
     every_a, every_b = chain.a.every, chain.b.every
     central = float(_step(chain, state, at_a, at_b).sum())
