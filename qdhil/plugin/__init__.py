@@ -24,7 +24,10 @@ DECIDED: pytest.StashKey[ExitCode] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options and ini values of the group ``qdhil``."""
+    """Add the options and ini values of the group ``qdhil``.
+
+    Plain words such as ``--seed`` are left to the projects that this plugin is loaded beside.
+    """
     group = parser.getgroup("qdhil", "qdhil: firmware gate for quantum-dot single-photon sources")
     group.addoption(
         "--rig",
@@ -34,11 +37,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="rig to run on; repeatable; tag:KEY=VALUE selects every rig that carries the tag",
     )
     group.addoption("--rack", metavar="FILE", help="rack file (default: ini 'rack', else two simulated rigs)")
-    group.addoption("--policy", metavar="FILE", help="policy file (default: ini 'policy', else the packaged one)")
+    group.addoption(
+        "--rig-policy", metavar="FILE", help="policy file (default: ini 'rig_policy', else the packaged one)"
+    )
     group.addoption("--candidate", metavar="VERSION|PATH", help="firmware that asks to be rolled out")
-    group.addoption("--baseline", metavar="VERSION|PATH", help="firmware in service (default: the rack file's)")
-    group.addoption("--runs", metavar="DIR", default="runs", help="where run folders are made (default: runs)")
-    group.addoption("--seed", type=int, metavar="N", help="seed of the block order, and of the light of simulated rigs")
+    group.addoption("--rig-baseline", metavar="VERSION|PATH", help="firmware in service (default: the rack file's)")
+    group.addoption("--rig-runs", metavar="DIR", default="runs", help="where run folders are made (default: runs)")
+    group.addoption(
+        "--rig-seed", type=int, metavar="N", help="seed of the block order, and of the light of simulated rigs"
+    )
     group.addoption(
         "--rig-wait",
         type=float,
@@ -47,7 +54,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how long a busy rig is waited for (default: 600; 0 refuses at once)",
     )
     parser.addini("rack", "rack file, relative to the ini file", type="string", default="")
-    parser.addini("policy", "policy file, relative to the ini file", type="string", default="")
+    parser.addini("rig_policy", "policy file, relative to the ini file", type="string", default="")
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:

@@ -73,7 +73,7 @@ def resolve(config: pytest.Config) -> Settings:
         With all that the person at the command line must know.
     """
     rack_file = _file(config, "rack", default_rack_file())
-    policy_file = _file(config, "policy", default_policy_file())
+    policy_file = _file(config, "rig_policy", default_policy_file())
     rack, policy = load_rack(rack_file), load_policy(policy_file)
     rigs = select_rigs(rack, config.getoption("rig"))
     bundles = {name: _bundles(config, name, rig, rack_file) for name, rig in rigs.items()}
@@ -83,7 +83,9 @@ def resolve(config: pytest.Config) -> Settings:
                 f"rig {name}: candidate and baseline are both {candidate.version}: nothing to decide"
             )
     if len({(baseline.sha256, candidate.sha256) for baseline, candidate in bundles.values()}) > 1:
-        raise ConfigurationError("the selected rigs would compare different firmware; name --baseline and --candidate")
+        raise ConfigurationError(
+            "the selected rigs would compare different firmware; name --rig-baseline and --candidate"
+        )
     wait_s = config.getoption("rig_wait")
     if not 0 <= wait_s < math.inf:
         raise ConfigurationError(f"--rig-wait {wait_s:g}: give a time in seconds, 0 to refuse at once")
@@ -99,17 +101,17 @@ def resolve(config: pytest.Config) -> Settings:
     shared: dict[str, Any] = getattr(config, "workerinput", {}).get("qdhil", {})
     if hasattr(config, "workerinput") and not shared:
         raise ConfigurationError("this xdist worker was given no run folder: start workers with -n")
-    seed = config.getoption("seed")
+    seed = config.getoption("rig_seed")
     if seed is not None and seed < 0:
-        raise ConfigurationError(f"--seed {seed}: give a whole number from 0")
+        raise ConfigurationError(f"--rig-seed {seed}: give a whole number from 0")
     order_seed = shared.get("order_seed", seed if seed is not None else secrets.randbits(32))
     if "run_folder" in shared:
         run_folder = Path(shared["run_folder"])
     elif config.getoption("collectonly"):
-        run_folder = Path(config.getoption("runs"))
+        run_folder = Path(config.getoption("rig_runs"))
     else:
         candidate = next(iter(bundles.values()))[1]
-        run_folder = create_run_folder(Path(config.getoption("runs")), candidate.version).resolve()
+        run_folder = create_run_folder(Path(config.getoption("rig_runs")), candidate.version).resolve()
         write_bytes(run_folder / RACK_NAME, rack_file.read_bytes())
         write_bytes(run_folder / POLICY_NAME, policy_file.read_bytes())
     return Settings(
@@ -141,7 +143,7 @@ def _bundles(config: pytest.Config, name: str, rig: Rig, rack_file: Path) -> tup
     candidate = _given(config, "candidate") or rig.firmware.candidate
     if candidate is None:
         raise ConfigurationError(f"rig {name}: no candidate; give --candidate VERSION|PATH")
-    baseline = _given(config, "baseline") or rig.firmware.baseline
+    baseline = _given(config, "rig_baseline") or rig.firmware.baseline
     hardware = rig.firmware.hardware
     return find_bundle(baseline, folder, hardware=hardware), find_bundle(candidate, folder, hardware=hardware)
 
@@ -150,5 +152,5 @@ def _given(config: pytest.Config, name: str) -> str | None:
     """Return an option's value; an empty one, as an unset variable of a CI job leaves, is a mistake."""
     value: str | None = config.getoption(name)
     if value is not None and not value.strip():
-        raise ConfigurationError(f"--{name} was given without a value")
+        raise ConfigurationError(f"--{name.replace('_', '-')} was given without a value")
     return value

@@ -67,7 +67,7 @@ def simulator(
     if _is_served(rig):
         if seed is not None:
             raise ConfigurationError(
-                f"rig {name} is served already, with a seed of its own: stop that rack or leave --seed out"
+                f"rig {name} is served already, with a seed of its own: stop that rack or leave --rig-seed out"
             )
         yield
         return

@@ -55,7 +55,7 @@ def command(rack_file: Path, *options: str, suites: tuple[str, ...] = ("--pyargs
     return [
         *(sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(rack_file.parent)),
         *("-p", "no:cacheprovider", "--import-mode=importlib"),
-        *("--rack", str(rack_file), "--runs", str(rack_file.parent / "runs")),
+        *("--rack", str(rack_file), "--rig-runs", str(rack_file.parent / "runs")),
         *suites,
         *options,
     ]

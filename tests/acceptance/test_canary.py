@@ -35,7 +35,7 @@ BLIND = {
 
 
 def canary(rack_file: Path, candidate: str, seed: int) -> Session:
-    return run(rack_file, "--rig", "sim-a1", "--candidate", candidate, "--seed", str(seed))
+    return run(rack_file, "--rig", "sim-a1", "--candidate", candidate, "--rig-seed", str(seed))
 
 
 def check_harmless(session: Session) -> None:
@@ -62,7 +62,7 @@ def check_mute(session: Session) -> None:
 def test_good_firmware_passes_with_the_light_of_the_closed_forms(rack_file: Path) -> None:
     session = run(
         rack_file,
-        *("--rig", "sim-a1", "--seed", "11"),
+        *("--rig", "sim-a1", "--rig-seed", "11"),
         *("--junitxml", str(rack_file.parent / "junit.xml"), "--alluredir", str(rack_file.parent / "allure")),
     )
     check_harmless(session)
@@ -123,7 +123,7 @@ def test_same_answers_for_every_seed(rack_file: Path, seed: int) -> None:
 
 
 def test_two_rigs_on_two_workers(rack_file: Path) -> None:
-    session = run(rack_file, "--rig", "tag:ring=canary", "-n", "2", "--seed", "14")
+    session = run(rack_file, "--rig", "tag:ring=canary", "-n", "2", "--rig-seed", "14")
     assert session.code == 0, session.output
     assert len(session.verdict["comparisons"]) == 8
     assert "sim-a1 visit" in session.output

@@ -25,7 +25,7 @@ def test_metric(comparison):
 
 def quick(rack_file: Path, *options: str, **suites: tuple[str, ...]) -> Session:
     policy = quick_policy(rack_file.parent)
-    return run(rack_file, "--rig", "sim-a1", "--policy", str(policy), "--seed", "7", *options, **suites)
+    return run(rack_file, "--rig", "sim-a1", "--rig-policy", str(policy), "--rig-seed", "7", *options, **suites)
 
 
 def suite(rack_file: Path, text: str) -> tuple[str, ...]:
@@ -113,7 +113,7 @@ def test_distributions_that_would_share_a_rig_are_refused(rack_file: Path, distr
         (("--rig", "sim-b7"), "no such rig; the rack file has sim-a1, sim-a2"),
         (("--rig", "tag:ring"), "reads tag:KEY=VALUE"),
         (("--rig", "sim-a1", "--candidate", "9.9.9"), "firmware 9.9.9: no such bundle"),
-        (("--rig", "sim-a1", "--policy", "nowhere.toml"), "policy file nowhere.toml"),
+        (("--rig", "sim-a1", "--rig-policy", "nowhere.toml"), "policy file nowhere.toml"),
         (("--rig", "sim-a1", "nowhere.py"), "not found"),
     ],
 )
@@ -147,7 +147,7 @@ def test_a_changed_image_is_refused(rack_file: Path) -> None:
     [
         (("--candidate", ""), "--candidate was given without a value"),
         (("--candidate", "1.4.0"), "candidate and baseline are both 1.4.0"),
-        (("--seed", "-5"), "give a whole number from 0"),
+        (("--rig-seed", "-5"), "give a whole number from 0"),
         (("--rig-wait", "-1"), "give a time in seconds"),
     ],
 )
