@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qdhil.errors import RefusedError, UndecidedError
-from qdhil.gate.blocks import ARMS, dark_rates_hz
+from qdhil.gate.blocks import ARMS, Block, dark_rates_hz
 from qdhil.gate.change import Context
 from qdhil.gate.conclusion import RigOutcome, conclude
 from qdhil.gate.faults import FaultTally
@@ -57,9 +58,15 @@ def recheck(folder: Path) -> VerdictRecord:
     ):
         raise RefusedError(f"{VERDICT_NAME} states a name or error rates that its policy has not")
     outcomes = {rig: RigOutcome() for rig in verdict.rigs}
+    evidence: dict[str, _Evidence] = {}
     for entry in verdict.comparisons:
         recorded = Comparison.from_record(entry.model_dump(exclude_unset=True))
-        again = _compare_again(folder, recorded, policy, verdict)
+        rig = recorded.rig
+        if rig not in verdict.rigs or recorded.definition not in policy.metrics:
+            raise RefusedError(f"{VERDICT_NAME} decides {recorded.definition} on {rig}, which the run has not")
+        if rig not in evidence:
+            evidence[rig] = _read_evidence(folder, rig, policy, verdict)
+        again = _compare_again(recorded, evidence[rig], policy, rigs=len(verdict.rigs))
         if _rounded(again.record()) != _rounded(recorded.record()):
             raise RefusedError(
                 f"{recorded.definition} on {recorded.rig}: the blocks give {again.summary}; "
@@ -72,32 +79,44 @@ def recheck(folder: Path) -> VerdictRecord:
     return verdict
 
 
-def _compare_again(folder: Path, recorded: Comparison, policy: Policy, verdict: VerdictRecord) -> Comparison:
-    if recorded.rig not in verdict.rigs or recorded.definition not in policy.metrics:
-        raise RefusedError(f"{VERDICT_NAME} decides {recorded.definition} on {recorded.rig}, which the run has not")
-    run = read_json(folder / recorded.rig / RUN_NAME, RunRecord, "run record")
+@dataclass(frozen=True)
+class _Evidence:
+    """What one rig measured and how it is read; every comparison on the rig is made from it."""
+
+    blocks: list[Block]
+    context: Context
+
+
+def _read_evidence(folder: Path, rig: str, policy: Policy, verdict: VerdictRecord) -> _Evidence:
+    """Return a rig's counted blocks; refuse what does not belong to the verdict."""
+    run = read_json(folder / rig / RUN_NAME, RunRecord, "run record")
     if (run.rig, run.baseline, run.candidate, run.policy_sha256) != (
-        recorded.rig,
+        rig,
         verdict.baseline,
         verdict.candidate,
         verdict.policy_sha256,
     ):
-        raise RefusedError(f"{folder / recorded.rig / RUN_NAME} names another rig, other firmware or another policy")
+        raise RefusedError(f"{folder / rig / RUN_NAME} names another rig, other firmware or another policy")
     rack = load_rack(folder / RACK_NAME)
-    if recorded.rig not in rack.rigs or run.calibration != CalibrationRecord.of(rack.rigs[recorded.rig]):
-        raise RefusedError(f"{folder / recorded.rig / RUN_NAME} has another calibration than {RACK_NAME}")
-    blocks = [block for block in read_blocks(folder / recorded.rig) if block.excluded is None]
+    if rig not in rack.rigs or run.calibration != CalibrationRecord.of(rack.rigs[rig]):
+        raise RefusedError(f"{folder / rig / RUN_NAME} has another calibration than {RACK_NAME}")
+    blocks = [block for block in read_blocks(folder / rig) if block.excluded is None]
     dark_rate_hz = dark_rates_hz(block.counts for block in blocks if block.configuration == "blanked")
-    if dark_rate_hz != verdict.dark_rate_hz.get(recorded.rig):
-        raise RefusedError(f"dark rates on {recorded.rig}: the blanked block gives {dark_rate_hz} /s")
+    if dark_rate_hz != verdict.dark_rate_hz.get(rig):
+        raise RefusedError(f"dark rates on {rig}: the blanked block gives {dark_rate_hz} /s")
     context = Context(
         exclude_lags=run.calibration.exclude_lags,
         dead_time_ps=run.calibration.dead_time_ps,
         confidence=policy.confidence,
         dark_rate_hz=dark_rate_hz,
     )
+    return _Evidence(blocks, context)
+
+
+def _compare_again(recorded: Comparison, evidence: _Evidence, policy: Policy, *, rigs: int) -> Comparison:
+    blocks, context = evidence.blocks, evidence.context
     try:
-        return compare(recorded.definition, blocks, policy, rig=recorded.rig, rigs=len(verdict.rigs), context=context)
+        return compare(recorded.definition, blocks, policy, rig=recorded.rig, rigs=rigs, context=context)
     except ValueError as error:
         raise RefusedError(f"{recorded.definition} on {recorded.rig} can't be recomputed: {error}") from error
 
