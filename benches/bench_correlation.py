@@ -1,16 +1,12 @@
 """Pairs counted, qdhil with one and two threads beside its peers and beside reading the tags once.
 
 Two channels of Poisson clicks, 40 Mtags in all at 2 Mcps and 20 Mcps a channel, ±200 ns, 100 ps bins. Mtags/s
-counts the tags of both channels. All run in turn in one process, round by round: ``speed_over_*`` is the
-ratio of the shortest times, ``same_round_over_*`` the median of the ratios within a round, and the machine's
-load is recorded, because a shared machine slows all alike but not at once.
+counts the tags of both channels.
 """
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -21,10 +17,9 @@ from qdhil.metrics.log_correlate import log_correlate, log_edges
 from qdhil.metrics.multi_tau import multi_tau
 
 TAGS = int(float(os.environ.get("QDHIL_BENCH_MTAGS", "40")) * 1e6)
-ROUNDS = int(os.environ.get("QDHIL_BENCH_ROUNDS", "5"))
 RATES_HZ = (2e6, 20e6)
 WINDOW_PS, BIN_PS = 200_000, 100
-PEAKS = {"period_ps": 12_500.0, "delay_ps": 1_250, "window_ps": 3_000, "max_lag": 20}
+PEAKS = {"period_ps": 12_500.0, "delay_ps": 1_250, "window_ps": 3_000, "max_lag": 16}
 EDGES_PS = log_edges(1_000, 10**12)
 
 
@@ -33,35 +28,6 @@ def channels(rate_hz: float, tags: int = TAGS) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(20)
     first, second = (np.cumsum(rng.exponential(1e12 / rate_hz, tags // 2)).astype(np.int64) for _ in range(2))
     return first, second
-
-
-def in_turn(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, np.ndarray]:
-    """Return the seconds of each work in each round."""
-    seconds = {name: np.empty(rounds) for name in works}
-    for number in range(rounds):
-        for name, work in works.items():
-            started = time.perf_counter()
-            work()
-            seconds[name][number] = time.perf_counter() - started
-    return seconds
-
-
-def record(benchmark, tags: int, rounds: int = ROUNDS, **works: Callable[[], object]) -> None:
-    """Record the speeds of all, and how many times as fast the first of them is as the others."""
-    for work in works.values():
-        work()  # compiles
-    loads = [os.getloadavg()[0]]
-    seconds = in_turn(works, rounds)
-    loads.append(os.getloadavg()[0])
-    mine, *others = works
-    info = benchmark.extra_info
-    info["load_before_and_after"] = [round(load, 2) for load in loads]
-    for name in works:
-        info[f"{name}_mtags_per_s"] = round(tags / seconds[name].min() / 1e6, 1)
-    for name in others:
-        info[f"speed_over_{name}"] = round(seconds[name].min() / seconds[mine].min(), 2)
-        info[f"same_round_over_{name}"] = round(float(np.median(seconds[name] / seconds[mine])), 2)
-    benchmark.pedantic(works[mine], rounds=1)
 
 
 def pytimetag(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -77,7 +43,7 @@ def read_once(first: np.ndarray, second: np.ndarray) -> int:
 
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
 @pytest.mark.parametrize("threads", [1, 2])
-def test_cross_correlate(benchmark, threads, rate_hz):
+def test_cross_correlate(benchmark, side_by_side, threads, rate_hz):
     tags = channels(rate_hz)
 
     def work() -> np.ndarray:
@@ -87,16 +53,15 @@ def test_cross_correlate(benchmark, threads, rate_hz):
     # pytimetag puts a delay of exactly +window into its last bin, where the bins here are half-open
     assert np.array_equal(counts[:-1], theirs[:-1])
     benchmark.extra_info["pairs"] = int(counts.sum())
-    record(benchmark, TAGS, qdhil=work, pytimetag=lambda: pytimetag(*tags), read_once=lambda: read_once(*tags))
+    side_by_side(TAGS, qdhil=work, pytimetag=lambda: pytimetag(*tags), read_once=lambda: read_once(*tags))
 
 
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
 @pytest.mark.parametrize("threads", [1, 2])
-def test_count_peaks(benchmark, threads, rate_hz):
+def test_count_peaks(side_by_side, threads, rate_hz):
     tags = channels(rate_hz)
-    assert count_peaks(*tags, **PEAKS, threads=threads).size == 41
-    record(
-        benchmark,
+    assert count_peaks(*tags, **PEAKS, threads=threads).size == 33
+    side_by_side(
         TAGS,
         qdhil=lambda: count_peaks(*tags, **PEAKS, threads=threads),
         qdhil_histogram=lambda: cross_correlate(*tags, window_ps=WINDOW_PS, bin_ps=BIN_PS, threads=threads),
@@ -106,7 +71,7 @@ def test_count_peaks(benchmark, threads, rate_hz):
 
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
 @pytest.mark.parametrize("threads", [1, 2])
-def test_log_correlate(benchmark, threads, rate_hz):
+def test_log_correlate(side_by_side, threads, rate_hz):
     pycorrelate = pytest.importorskip("pycorrelate")
     tags = channels(rate_hz, min(TAGS, 8_000_000))
 
@@ -118,11 +83,11 @@ def test_log_correlate(benchmark, threads, rate_hz):
         return rates
 
     assert np.array_equal(work(), np.rint(peer() * np.diff(EDGES_PS)).astype(np.int64))
-    record(benchmark, 2 * tags[0].size, rounds=3, qdhil=work, pycorrelate=peer)
+    side_by_side(2 * tags[0].size, rounds=3, qdhil=work, pycorrelate=peer)
 
 
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
-def test_multi_tau(benchmark, rate_hz):
+def test_multi_tau(side_by_side, rate_hz):
     tttrlib = pytest.importorskip("tttrlib")
     first, second = channels(rate_hz, min(TAGS, 8_000_000))
     last_ps = int(first[-1] // 10)
@@ -144,4 +109,4 @@ def test_multi_tau(benchmark, rate_hz):
 
     assert work()[-1] == pytest.approx(1, abs=0.01)
     assert np.nanmedian(peer()) == pytest.approx(1, abs=0.05)  # its last lags are not cut to the recording
-    record(benchmark, 2 * first.size, rounds=3, qdhil=work, tttrlib=peer)
+    side_by_side(2 * first.size, rounds=3, qdhil=work, tttrlib=peer)

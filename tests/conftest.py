@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -22,6 +23,8 @@ _networks = itertools.count()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run the slow groups (ten seeds, high statistics)")
+    parser.addoption("--clients", action="store_true", help="a missing .venv-clients is a failure, not a skip")
+    parser.addoption("--clients-table", metavar="FILE", help="write which third-party driver ran on what, as JSON")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -67,11 +70,24 @@ class ServedRack:
     control: tuple[str, int]
 
     def inject(self, fault: str, *, rig: str = "sim-a1", **request: Any) -> None:
-        line = json.dumps({"rig": rig, "fault": fault, **request}) + "\n"
+        """Let a fault strike once."""
+        assert self.control_port(rig=rig, fault=fault, **request) == {"ok": True}
+
+    def control_port(self, **request: Any) -> dict[str, Any]:
         with socket.create_connection(self.control, timeout=5) as connection, connection.makefile() as lines:
-            connection.sendall(line.encode())
-            answer = json.loads(lines.readline())
-        assert answer == {"ok": True}, answer
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            answer: dict[str, Any] = json.loads(lines.readline())
+        assert answer["ok"], answer
+        return answer
+
+    @contextlib.contextmanager
+    def fault(self, instrument: str, kind: str, *, rig: str = "sim-a1", **fault: Any) -> Iterator[None]:
+        """Let a fault last as long as the block."""
+        answer = self.control_port(verb="set", rig=rig, instrument=instrument, kind=kind, **fault)
+        try:
+            yield
+        finally:
+            self.control_port(verb="clear", rig=rig, number=answer["numbers"][rig])
 
 
 def serve(file: Path) -> ServedRack:

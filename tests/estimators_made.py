@@ -52,3 +52,9 @@ def held(draw: Draw, truth: float, *, corrected: bool = False, replicates: int =
 def ints(counts):
     """Plain integers."""
     return tuple(int(count) for count in counts)
+
+
+def holding(estimate: Estimate, truth: float) -> bool:
+    """Whether the interval holds the truth, to rounding: a limit may be a bound that is the truth."""
+    slack = 1e-12 * max(abs(truth), 1.0)
+    return estimate.low - slack <= truth <= estimate.high + slack

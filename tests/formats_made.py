@@ -177,3 +177,53 @@ def harp_export(counts, *, ns_per_bin=0.004):
     head += "\n#memory block no.\n" + "".join(f"{4 * i}\t" for i in numbers)
     head += "\n#ns/bin\n" + "".join(f"{ns_per_bin:.4f}\t" for _ in numbers) + "\n#counts\n"
     return (head + "".join("".join(f"{c}\t" for c in row) + "\n" for row in np.asarray(counts).T)).encode()
+
+
+def _overflows(macro, wrap):
+    """Yield each macro time with the overflows before it."""
+    above = 0
+    for value in macro:
+        crossed, above = int(value) // wrap - above, int(value) // wrap
+        yield crossed, int(value) % wrap
+
+
+def spc600_short(macro, adc, routing, *, clock=500, routing_bits=3):
+    """Return an .spc file of an SPC-600 in 32-bit records (ADC of 8 bits, macro time of 17)."""
+    words = [0x80000000 | routing_bits << 27 | clock]
+    for (crossed, low), bin_, route in zip(_overflows(macro, 1 << 17), adc, routing, strict=True):
+        if crossed > 1:
+            words.append(0xC0000000 | crossed)
+        words.append((crossed == 1) << 30 | int(route) << 25 | low << 8 | int(bin_))
+    return np.array(words, "<u4").tobytes()
+
+
+def spc600_long(macro, adc, routing, *, clock=500, routing_bits=3):
+    """Return an .spc file of an SPC-600 in 48-bit records (ADC of 12 bits, macro time of 24)."""
+    words = [0x1000 | routing_bits << 8, clock, 0]
+    for (crossed, low), bin_, route in zip(_overflows(macro, 1 << 24), adc, routing, strict=True):
+        words += [0x3000, 0, 0] * max(crossed - 1, 0)
+        words += [(crossed > 0) << 13 | int(bin_), int(route) << 8 | low >> 16, low & 0xFFFF]
+    return np.array(words, "<u2").tobytes()
+
+
+def spcqc(macro, since, entry, *, six=False, clock_fs=2_048_131, routing=0, routing_bits=0, markers=(), gaps=()):
+    """Return an .spc file of an SPC-QC card; records ``markers`` are markers, records ``gaps`` follow gaps."""
+    words = [0x80000000 | routing_bits << 27 | 1 << 26 | 1 << 24 | six << 23 | clock_fs]
+    for i, ((crossed, low), bin_, port) in enumerate(zip(_overflows(macro, 4096), since, entry, strict=True)):
+        words += [0x80000000] * crossed
+        if i in markers:
+            words.append((10 if six else 4) << 28 | 3 << 12 | low)
+        else:
+            words.append((i in gaps) * (12 << 28) | int(port) << 28 | int(bin_) << 16 | routing << 12 | low)
+    return np.array(words, "<u4").tobytes()
+
+
+def spc_setup(module, *, tac_range_s=5e-8, tac_gain=4, revision="12 bits ADC"):
+    """Return a .set file of a module code."""
+    head = (module << 4 | 13).to_bytes(2, "little") + bytes(40)
+    text = f"*IDENTIFICATION\n  ID        : _SPC Setup Script File_\n  Revision  : {revision}\n"
+    text += "  Date      : 2016-09-05\n*END\n\n*SETUP\n"
+    text += (
+        f"  SYS_PARA_BEGIN:\n  #SP [SP_TAC_R,F,{tac_range_s}]\n  #SP [SP_TAC_G,I,{tac_gain}]\n  SYS_PARA_END:\n*END\n"
+    )
+    return head + text.encode()

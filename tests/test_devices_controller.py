@@ -46,6 +46,7 @@ def test_manifests_agree_with_their_images() -> None:
     assert set(versions()) == {
         "1.4.0",
         *(f"1.5.0-{kind}" for kind in ("good", "pulse20", "jitter20", "area80", "spurious", "mute")),
+        *(f"1.5.0-{kind}" for kind in ("area200", "clockslip", "delay20", "ripple200", "limitcycle", "divider")),
     }
     for version in versions():
         image, manifest = read_image(version), json.loads(read_manifest(version))

@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import brentq
+from scipy.stats import poisson
 
 from qdhil.metrics import Histogram
-from qdhil.metrics.poisson_fit import Parameter, fit_poisson, profile_interval
+from qdhil.metrics.poisson_fit import Parameter, fit_poisson
+from qdhil.metrics.profile import profile_interval
+from qdhil.metrics.skovgaard import point, shift
 from qdhil.statistics import poisson_interval, propagated_interval
 
 TIMES = np.arange(50.0)
@@ -28,19 +32,28 @@ def test_fit_finds_exact_counts_back():
     assert fit.values == pytest.approx(truth, rel=1e-4)
 
 
-def test_profile_of_one_mean_is_the_likelihood_interval():
-    """Ten counts: 2·[m - 10 + 10·ln(10/m)] = 3.84 at 5.08 and 17.51."""
-    parameters = [Parameter("m", 3.0, 0.0, 100.0)]
-    counts = np.array([10])
+@pytest.mark.parametrize("number", [1, 3, 10, 100])
+def test_profile_of_one_mean_is_the_mid_p_interval(number):
+    """Where the counts below, and half of those equal, have odds of 2.5 %."""
+    parameters, counts = [Parameter("m", 3.0, 0.0, 1000.0)], np.array([number])
+    fit = fit_poisson(counts, _mean, parameters)
+    low, high = profile_interval(counts, _mean, parameters, fit, 0)
+    above = lambda m: poisson.sf(number, m) + poisson.pmf(number, m) / 2  # noqa: E731
+    assert low == pytest.approx(brentq(lambda m: above(m) - 0.025, 1e-9, number), abs=0.1)
+    assert high == pytest.approx(brentq(lambda m: above(m) - 0.975, number, 5 * number + 9), abs=0.2)
 
-    def model(p):
-        return np.asarray(p[:1])
 
-    fit = fit_poisson(counts, model, parameters)
-    low, high = profile_interval(counts, model, parameters, fit, 0)
-    for limit in (low, high):
-        assert 2 * (limit - 10 + 10 * np.log(10 / limit)) == pytest.approx(3.8415, abs=0.02)
-    assert low < 10 < high
+def test_shift_of_r_is_the_closed_form_for_one_mean():
+    """u = √n·ln(n/m), the Wald statistic of the canonical parameter."""
+    counts, best, held = np.array([10.0]), np.array([10.0]), np.array([16.0])
+    at = [point(counts, _mean, values, np.array([0.05])) for values in (best, held)]
+    r = np.sqrt(2 * (16 - 10 + 10 * np.log(10 / 16)))
+    expected = np.log(np.sqrt(10) * np.log(16 / 10) / r) / r
+    assert shift(*at, 0, np.array([True]), float(r)) == pytest.approx(expected, abs=1e-4)
+
+
+def _mean(p):
+    return np.asarray(p[:1])
 
 
 def test_a_bound_of_the_parameter_bounds_its_interval():

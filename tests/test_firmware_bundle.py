@@ -16,7 +16,21 @@ from qdhil.rack.config import load_rack
 from qdhil.rack.selection import bundle_folder, default_rack_file
 
 HARDWARE = "psc-2-rev-b"
-SHIPPED = ["1.4.0", *(f"1.5.0-{name}" for name in ("area80", "good", "jitter20", "mute", "pulse20", "spurious"))]
+SHORT_NAMES = (
+    "area200",
+    "area80",
+    "clockslip",
+    "delay20",
+    "divider",
+    "good",
+    "jitter20",
+    "limitcycle",
+    "mute",
+    "pulse20",
+    "ripple200",
+    "spurious",
+)
+SHIPPED = ["1.4.0", *(f"1.5.0-{name}" for name in SHORT_NAMES)]
 
 
 @pytest.fixture(scope="module")

@@ -71,6 +71,10 @@ def _others():
         "qutag": recordings_made.qutag(times, channels),
         "swabian": made.swabian(times, channels),
         "spc": made.spc(macro, rng.integers(0, 4096, 800), channels),
+        "spc600-short": made.spc600_short(macro, rng.integers(0, 256, 800), channels),
+        "spc600-long": made.spc600_long(50 * macro, rng.integers(0, 4096, 800), channels),
+        "spcqc-x04": made.spcqc(macro, rng.integers(0, 4096, 800), channels),
+        "spcqc-x06": made.spcqc(macro, rng.integers(0, 4096, 800), channels, six=True, gaps={9}),
         "series": made.series(rng.poisson(0.5, (12, 200))),
         "export": made.harp_export(rows),
         "text": "".join(f"{a}\t{c}\n" for a, c in zip(axis, rows[0], strict=True)).encode(),
@@ -177,6 +181,81 @@ def test_cut_files_are_refused_or_a_beginning(tmp_path, name):
             assert part.format == whole.format
             for number, times in part.channels.items():
                 assert (whole.channels[number][: times.size] == times).all()
+
+
+def _counted(recording):
+    """Return all that was counted, by channel or curve."""
+    if isinstance(recording, Histograms):
+        return {number: curve.counts.tolist() for number, curve in recording.curves.items()}
+    if isinstance(recording, DelayHistogram):
+        return {0: recording.counts.tolist()}
+    return {number: times.tolist() for number, times in recording.channels.items()}
+
+
+BINARY = sorted(set(CORPUS) - {"series", "export", "text", "named"})
+TIMED = [name for name in BINARY if name not in ("phd", "hhd", "thd", "phu")]
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_bytes_after_the_end_are_told_or_refused(tmp_path, name):
+    """What the file announces is read as it was; nothing is appended to it in silence."""
+    path = tmp_path / "x"
+    whole = _counted(_read(path, CORPUS[name]))
+    for extra in (b"\0", b"\0" * 64, b"\xff" * 64):
+        found = _read(path, CORPUS[name] + extra)
+        if found is None or _counted(found) == whole:
+            continue
+        assert name not in ANNOUNCED
+        assert found.warnings, f"{name} took {extra[:1]!r} for records"
+
+
+@pytest.mark.parametrize("name", TIMED)
+def test_shuffled_records_are_refused_or_sorted(tmp_path, name):
+    """Records in another order than the tagger wrote them: the same tags with a warning, or a refusal."""
+    size = {"qutag": 10, "swabian": 16, "spc600-long": 6}.get(name, 4)
+    data, path = CORPUS[name], tmp_path / "x"
+    head = len(data) % size + len(data) // 2 // size * size
+    rng = np.random.default_rng(11)
+    rows = np.frombuffer(data[head:], np.uint8).reshape(-1, size)
+    found = _read(path, data[:head] + rng.permutation(rows).tobytes())
+    if found is not None:
+        assert name in ("qutag", "swabian")
+        assert "out of order" in found.warnings[-1]
+        assert _counted(found) == _counted(_read(path, data))
+
+
+@pytest.mark.parametrize("name", TIMED)
+def test_zeroed_records_are_refused(tmp_path, name):
+    """A hole of zeros in the records, of a sector or more: none passes for photons at 0 ps."""
+    data, path = CORPUS[name], tmp_path / "x"
+    for share in (3, 4, 5):
+        at = len(data) * share // 7 // 480 * 480 + len(data) % 480
+        assert _read(path, data[:at] + bytes(960) + data[at + 960 :]) is None
+
+
+@pytest.mark.parametrize("name", ["export", "text", "named", "series"])
+def test_text_with_a_mark_and_padding_is_the_same(tmp_path, name):
+    """A byte order mark, other line ends and spaces at line ends change nothing."""
+    path = tmp_path / "x"
+    whole = _counted(_read(path, CORPUS[name]))
+    for data in (
+        b"\xef\xbb\xbf" + CORPUS[name],
+        CORPUS[name].replace(b"\n", b"\r\n"),
+        CORPUS[name].replace(b"\n", b"  \n") + b"\n\n",
+        CORPUS[name].decode().encode("utf-16"),
+    ):
+        found = _read(path, data)
+        assert found is not None
+        assert _counted(found) == whole
+
+
+@pytest.mark.parametrize("name", ["phd", "hhd", "thd", "phu"])
+def test_counts_that_contradict_the_header_are_told(tmp_path, name):
+    """One count more than the header's integral: the curve is read with a warning."""
+    data = bytearray(CORPUS[name])
+    data[-4:] = (int.from_bytes(data[-4:], "little") + 1).to_bytes(4, "little")
+    found = _read(tmp_path / "x", bytes(data))
+    assert found is None or any("its header says" in warning for warning in found.warnings)
 
 
 @pytest.mark.parametrize("name", sorted(_tttr()))

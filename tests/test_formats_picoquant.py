@@ -153,6 +153,51 @@ def test_defective_ht2_is_refused(tmp_path, options, cut, match):
         open_recording(_write(tmp_path / "x", (head + words.tobytes())[:cut]))
 
 
+def test_a_file_of_overflows_alone_is_refused(tmp_path):
+    words = np.full(500, 0xFE000001, "<u4")
+    head = recordings_made.header(0x01010304, words.size, t3=True, unit_s=12.5e-9)
+    file = open_tags(_write(tmp_path / "x", head + words.tobytes()))
+    for read in (file.read, lambda: collect(file)):
+        with pytest.raises(FormatError, match="no photon"):
+            read()
+
+
+def test_a_negative_number_of_records_is_refused(tmp_path):
+    head = made.hydraharp_header(2, records=-5)
+    with pytest.raises(FormatError, match="announces -5 records"):
+        open_recording(_write(tmp_path / "x", head + bytes(400)))
+
+
+def test_a_sync_rate_that_contradicts_the_period_is_told(tmp_path):
+    """A divided sync: the header's rate is that of the laser, its period that of every fourth pulse."""
+    counter, channel, since = _events(5_000 * 1024)
+    words = recordings_made.hydra_records(counter.tolist(), channel.tolist(), since.tolist(), wrap=1024, version=2)
+    for sync_hz, told in ((80_000_000, False), (320_000_000, True)):
+        options = {"t3": True, "unit_s": 12.5e-9, "TTResult_SyncRate": sync_hz}
+        head = recordings_made.header(0x01010304, words.size, **options)
+        recording = open_recording(_write(tmp_path / "x", head + words.tobytes()))
+        assert any("contradicts its sync period of 12500.0 ps" in w for w in recording.warnings) == told
+
+
+@pytest.mark.parametrize("pico", [True, False], ids=["PicoHarp", "HydraHarp"])
+def test_a_hole_of_zeros_is_refused(tmp_path, pico):
+    """At low rates every photon follows an overflow record, and photons at 0 ps fit in behind one."""
+    args = (np.arange(3_000) * 200_000 + 77).tolist(), [1, 2] * 1_500, [300] * 3_000
+    if pico:
+        kind, words = 0x00010303, recordings_made.pico_records(*args, wrap=65_536)
+    else:
+        kind, words = 0x01010304, recordings_made.hydra_records(*args, wrap=1024, version=2)
+    overflows = np.flatnonzero(words >> 28 == 15)
+    head = recordings_made.header(kind, words.size, t3=True, unit_s=12.5e-9)
+    for first, length in ((100, 127), (1_000, 1_500)):
+        holed = words.copy()
+        holed[overflows[first] + 1 : overflows[first + length]] = 0
+        for whole in (True, False):
+            file = open_tags(_write(tmp_path / "x", head + holed.tobytes()))
+            with pytest.raises(FormatError, match="hole"):
+                file.read() if whole else list(file.blocks())
+
+
 def test_lost_overflow_records_are_refused(tmp_path):
     head, words = _ht2()
     overflow = words >> 25 == 127

@@ -92,8 +92,8 @@ def test_spc_with_gaps_has_no_rate_and_of_other_cards_is_refused(tmp_path):
     recording = open_recording(path)
     assert recording.duration_s is None
     assert any("photons were lost before 1 records" in warning for warning in recording.warnings)
-    (tmp_path / "x.set").write_bytes(b"\xb2\x08 *SETUP\n")
-    with pytest.raises(FormatError, match="module 0x8b"):
+    (tmp_path / "x.set").write_bytes(made.spc_setup(0x29))
+    with pytest.raises(FormatError, match="module 0x29"):
         open_recording(path)
 
 
@@ -103,6 +103,84 @@ def test_spc_without_an_overflow_record_is_refused(tmp_path):
     words[at] &= ~np.uint32(1 << 30)
     with pytest.raises(FormatError, match="macro time falls"):
         open_recording(_write(tmp_path / "x.spc", words.tobytes()))
+
+
+def test_spc_behind_a_router(tmp_path):
+    """The header of a card with a router counts its routing bits."""
+    macro, adc, routing, _ = _spc()
+    data = made.spc(macro, adc, routing)
+    word = int.from_bytes(data[:4], "little") | 3 << 27
+    recording = open_recording(_write(tmp_path / "x.spc", word.to_bytes(4, "little") + data[4:]))
+    for number in range(3):
+        assert recording.channels[number].tolist() == (12_500 * macro[routing == number]).tolist()
+
+
+@pytest.mark.parametrize(
+    ("encode", "bins", "module"),
+    [(made.spc600_short, 256, 0x21), (made.spc600_long, 4096, 0x22)],
+    ids=["32 bits", "48 bits"],
+)
+def test_spc600(tmp_path, encode, bins, module):
+    rng = np.random.default_rng(6)
+    dense, rare = np.sort(rng.integers(0, 4_000_000, 3_000)), np.sort(rng.integers(10**7, 4 * 10**8, 300))
+    macro = np.concatenate((dense, rare))
+    adc, routing = rng.integers(0, bins, macro.size), rng.integers(0, 5, macro.size)
+    path = _write(tmp_path / "x.spc", encode(macro, adc, routing))
+    for setup in (None, made.spc_setup(module)):
+        if setup:
+            (tmp_path / "x.set").write_bytes(setup)
+        recording = open_recording(path)
+        assert recording.resolution_ps == 50_000
+        for number in range(5):
+            assert recording.channels[number].tolist() == (50_000 * macro[routing == number]).tolist()
+    step_ps = 5e-8 * 1e12 / 4 / bins
+    assert recording.since_sync_ps[1].tolist() == np.rint((bins - 1 - adc[routing == 1]) * step_ps).tolist()
+
+
+@pytest.mark.parametrize(("six", "module"), [(False, 0x8B), (True, 0x8E)], ids=["x04", "x06"])
+def test_spc_qc(tmp_path, six, module):
+    """Times since the pulse aren't reversed, and the clock is in femtoseconds."""
+    rng = np.random.default_rng(6)
+    macro = np.sort(rng.integers(0, 4_000_000, 3_000))
+    since, entry = rng.integers(0, 4096, 3_000), rng.integers(0, 6 if six else 4, 3_000)
+    entry[[70, 1_500]] = 2
+    data = made.spcqc(macro, since, entry, six=six, markers={50, 60}, gaps={70, 1_500})
+    path = _write(tmp_path / "x.spc", data)
+    (tmp_path / "x.set").write_bytes(made.spc_setup(module, tac_range_s=1.6384e-8, tac_gain=1))
+    recording = open_recording(path)
+    photon = ~np.isin(np.arange(3_000), [50, 60])
+    times = np.rint(macro * 2_048.131).astype(np.int64)
+    for number in range(6 if six else 4):
+        mine = photon & (entry == number)
+        assert recording.channels[number].tolist() == times[mine].tolist()
+        assert recording.since_sync_ps[number].tolist() == (4 * since[mine]).tolist()
+    assert recording.channels[1_003].tolist() == times[[50, 60]].tolist()
+    assert recording.duration_s is None
+    assert "photons were lost before 2 records" in recording.warnings[-1]
+    (tmp_path / "x.set").unlink()
+    assert {n: t.tolist() for n, t in open_recording(path).channels.items()} == {
+        n: t.tolist() for n, t in recording.channels.items()
+    }
+
+
+def test_spc_of_two_possible_cards_wants_its_setup(tmp_path):
+    """Where every photon follows an overflow record, records of 12 and of 17 bits can't be told apart."""
+    rng = np.random.default_rng(6)
+    macro = np.cumsum(rng.integers(2 << 17, 9 << 17, 200))
+    path = _write(tmp_path / "x.spc", made.spc600_short(macro, rng.integers(0, 256, 200), rng.integers(0, 3, 200)))
+    with pytest.raises(FormatError, match=r"SPC-1xx or SPC-600 in 32 bits: put the \.set file"):
+        open_recording(path)
+    (tmp_path / "x.set").write_bytes(made.spc_setup(0x21))
+    assert np.sort(np.concatenate(list(open_recording(path).channels.values()))).tolist() == (50_000 * macro).tolist()
+
+
+def test_spc_whose_setup_names_another_card_is_refused(tmp_path):
+    rng = np.random.default_rng(6)
+    macro = np.sort(rng.integers(0, 4_000_000, 3_000))
+    path = _write(tmp_path / "x.spc", made.spc600_long(macro, rng.integers(0, 4096, 3_000), [0] * 3_000))
+    (tmp_path / "x.set").write_bytes(made.spc_setup(0x28))
+    with pytest.raises(FormatError, match="not those of module 0x28"):
+        open_recording(path)
 
 
 @real

@@ -11,68 +11,10 @@ import math
 
 import numpy as np
 import pytest
+from light_made import BATCH_PS, BATCHES, CLEAN, PERIOD_PS, agrees, batches, bright, pairs, peaks, ratio_agrees
 
-from qdhil_sim.light import LightStream, PulseControls, Setup
-from qdhil_sim.light.closed_form import click_rates_hz, predict, signal_overlap
-
-BATCHES = 50
-PERIOD_PS = 12_500
-BATCH_PS = 100_000 * PERIOD_PS
-CLEAN = {"efficiency": 0.9, "jitter_ps": 20.0}
-
-
-def bright(**changes):
-    """Return a setup so bright that short acquisitions tell, without dead time or dark counts."""
-    fields = {
-        "rep_rate_hz": 80e6,
-        "transmission": 0.4,
-        "delay_b_ps": 1250,
-        "sync_divider": 8192,
-        "emitter": {"lifetime_ps": 200.0, "overlap": 0.95, "leak_photons": 0.01},
-        "detector_a": CLEAN,
-        "detector_b": CLEAN,
-    }
-    return Setup.model_validate(fields | changes)
-
-
-def batches(setup, path, controls=None, seed=1):
-    """Yield the times of a and of b in each batch, b corrected for its delay."""
-    stream = LightStream(setup, controls or PulseControls(), path, seed=seed)
-    for _ in range(BATCHES):
-        words = stream.take(BATCH_PS)
-        t_ps, channel = words >> 5, words & 31
-        yield t_ps[channel == 2], t_ps[channel == 3] - setup.delay_b_ps
-
-
-def pairs(a_ps, b_ps, shift_ps, half_ps=PERIOD_PS // 2):
-    """Count all pairs with -half <= t_b - t_a - shift < half."""
-    low = np.searchsorted(b_ps, a_ps + shift_ps - half_ps)
-    high = np.searchsorted(b_ps, a_ps + shift_ps + half_ps)
-    return int((high - low).sum())
-
-
-def peaks(setup, path, orders, controls=None, seed=1):
-    """Return pair counts by batch and order of peak."""
-    return np.array(
-        [
-            [pairs(a_ps, b_ps, order * PERIOD_PS) for order in orders]
-            for a_ps, b_ps in batches(setup, path, controls, seed)
-        ],
-        dtype=float,
-    )
-
-
-def agrees(samples, expected):
-    """Tell whether the mean over batches is within 4 standard errors of a value."""
-    error = np.std(samples, axis=0, ddof=1) / math.sqrt(len(samples))
-    z = (np.mean(samples, axis=0) - expected) / error
-    return bool(np.all(np.abs(z) < 4)), z
-
-
-def ratio_agrees(above, below, expected):
-    """Tell whether the ratio of two batch means is within 4 standard errors (delta method) of a value."""
-    return agrees(above - expected * below, 0.0)
-
+from qdhil_sim.light import LightStream, PulseControls
+from qdhil_sim.light.closed_form import click_rates_hz, predict
 
 CONTROLS = {
     "baseline": PulseControls(),
@@ -165,29 +107,6 @@ def test_a_second_pulse_finds_the_dot_as_the_first_left_it():
     assert abs(alone_ps.size / 20_000 - 0.5) < 4 * math.sqrt(0.25 / 20_000)
     assert t_ps[first[count == 2]].size + alone_ps.size == 20_000
     assert (t_ps[first[count == 2]] % PERIOD_PS).max() <= math.ceil(delay_ps)
-
-
-LIMITS = {
-    "perfect": (1.0, 0.0, 1.0),
-    "dephasing": (0.8, 0.0, 0.8),
-    "jitter": (1.0, 30.0, 0.8509),
-    "both": (0.9, 20.0, 0.9 * 0.8965),
-}
-
-
-@pytest.mark.parametrize("name", LIMITS)
-def test_limits_of_the_overlap(name):
-    """Pure dephasing gives Γ/(Γ + 2γ*), jitter of the start erfcx(Γσ), and both their product."""
-    overlap, jitter_ps, expected = LIMITS[name]
-    setup = bright(emitter={"lifetime_ps": 200.0, "overlap": overlap})
-    controls = PulseControls(pulse_fwhm_ps=0, sync_jitter_ps=jitter_ps)
-    assert signal_overlap(setup, controls) == pytest.approx(expected, abs=1e-4)
-    counts = peaks(setup, "hom_parallel", [0, 5, -5], controls)
-    if name == "perfect":
-        assert counts[:, 0].sum() == 0
-        return
-    ok, z = ratio_agrees(2 * counts[:, 0], counts[:, 1:].mean(axis=1), 1 - expected)
-    assert ok, z
 
 
 def test_definitions_of_the_visibility():

@@ -52,6 +52,56 @@ def test_takes_cut_one_and_the_same_acquisition(path, rep_rate_hz):
         np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
+WANDERING = {
+    "lifetime_ps": 200.0,
+    "overlap": 0.9,
+    "leak_photons": 0.01,
+    "background_photons": 0.01,
+    "blinking": {"on_fraction": 0.6, "correlation_ns": 3e5},
+    "diffusion": {"sd_ghz": 0.5, "correlation_ns": 2e6},
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("kind", ["resonant", "pulse-pairs"])
+def test_threads_and_takes_change_no_tag(path, kind):
+    excitation = {"kind": kind} | ({"separation_ps": 3000.0} if kind == "pulse-pairs" else {})
+    setup = rough_setup(emitter=WANDERING, excitation=excitation)
+    parts = []
+    for threads, takes in ((1, 1), (2, 1), (3, 12), (1, 5)):
+        light = LightStream(setup, ALL_CONTROLS, path, seed=3, drift=Drift(setup.drift, 1), threads=threads)
+        parts.append(np.concatenate([light.take(60 * 10**9 // takes) for _ in range(takes)]))
+    for other in parts[1:]:
+        np.testing.assert_array_equal(other, parts[0])
+
+
+def test_two_streams_share_the_threads():
+    setup = rough_setup(emitter=WANDERING)
+    lights = [LightStream(setup, ALL_CONTROLS, "hom_parallel", seed=seed, threads=2) for seed in (1, 2)]
+    parts = [[], []]
+    for _ in range(8):
+        for mine, light in zip(parts, lights, strict=True):
+            mine.append(light.take(10**10))
+    for seed, mine in zip((1, 2), parts, strict=True):
+        alone = LightStream(setup, ALL_CONTROLS, "hom_parallel", seed=seed, threads=1).take(8 * 10**10)
+        np.testing.assert_array_equal(np.concatenate(mine), alone)
+
+
+def test_detectors_with_memory():
+    """Afterpulses add their share to darks; a tagger's own dead time is kept."""
+    memory = {"efficiency": 0.8, "dark_rate_hz": 1e5, "dead_time_ps": 20_000, "afterpulse_probability": 0.2}
+    setup = rough_setup(detector_a=memory, tagger={"dead_time_ps": 50_000})
+    whole = stream(setup, "blanked").take(10**12)
+    t_ps = whole[(whole & 31) == 2] >> 5
+    assert np.diff(t_ps).min() >= 50_000
+    plain = rough_setup(detector_a={**memory, "afterpulse_probability": 0.0})
+    darks = stream(plain, "blanked").take(10**12)
+    assert 1.05 < t_ps.size / np.count_nonzero((darks & 31) == 2) < 1.25
+    pieces = stream(setup, "hbt")
+    cut = np.concatenate([pieces.take(7 * 10**9) for _ in range(4)])
+    np.testing.assert_array_equal(cut, stream(setup, "hbt").take(28 * 10**9))
+
+
 def test_a_large_negative_delay_moves_no_tag():
     """One photon a pulse and no dead time: no two clicks of b within half a period, seams included."""
     setup = rough_setup(
@@ -215,6 +265,8 @@ def test_wrong_arguments_are_refused():
         stream(setup, "hom")
     with pytest.raises(ConfigurationError, match="start_s"):
         stream(setup, start_s=-1.0)
+    with pytest.raises(ConfigurationError, match="threads"):
+        LightStream(setup, ALL_CONTROLS, "hbt", seed=1, threads=0)
     with pytest.raises(ConfigurationError, match="duration_ps"):
         stream(setup).take(-1)
     with pytest.raises(ConfigurationError, match="beyond the model"):

@@ -22,6 +22,7 @@ from pyvisa.resources import MessageBasedResource
 from qdhil.errors import ConfigurationError, TagFault
 from qdhil.rack.config import load_rack
 from qdhil.tags.wire import decode_block
+from qdhil_sim.catalogue import MODELS
 from qdhil_sim.rack import SimulatedRack, address_of
 
 NET = 7
@@ -193,7 +194,8 @@ def test_unknown_faults_are_refused(served: str, request_: dict[str, object]) ->
 def test_status_and_second_server_in_the_way(served: str, rack_file: Path) -> None:
     status = run("status", "--rack", str(rack_file))
     assert status.returncode == 0
-    assert status.stdout.count("\n") == 8
+    assert status.stdout.count("\n") == 2 * len(MODELS)
+    assert "no answer" not in status.stdout
     second = run("up", "--rack", str(rack_file))
     assert second.returncode == 64
     assert re.fullmatch(
@@ -225,7 +227,7 @@ def test_ends_with_its_standard_input(rack_file: Path, tmp_path: Path) -> None:
         process.stdin = None
     gone = run("status", "--rack", str(other))
     assert gone.returncode == 30
-    assert gone.stdout.count("no answer") == 8
+    assert gone.stdout.count("no answer") == 2 * len(MODELS)
 
 
 def test_real_time_light_is_taken_in_while_nobody_asks(rack_file: Path, tmp_path: Path) -> None:
@@ -266,7 +268,7 @@ def test_usage_errors_exit_64() -> None:
 
 def test_builds_are_listed() -> None:
     result = run("builds")
-    assert [line.split()[0] for line in result.stdout.splitlines()][:2] == ["1.4.0", "1.5.0-area80"]
+    assert [line.split()[0] for line in result.stdout.splitlines()][:2] == ["1.4.0", "1.5.0-area200"]
 
 
 def test_help_is_quick_because_it_imports_no_kernels() -> None:
@@ -290,27 +292,31 @@ def test_only_loopback_is_served(rack_file: Path, tmp_path: Path) -> None:
     [
         ("TCPIP0::127.1.1.1::hislip0::INSTR", [("hislip", 4880), ("stream", 5025)]),
         ("TCPIP0::127.1.1.1::hislip0,5000::INSTR", [("hislip", 5000), ("stream", 5025)]),
+        ("TCPIP0::127.1.1.1,9009::inst0::INSTR", [("vxi11", 9009), ("stream", 5025), ("hislip", 4880)]),
         ("TCPIP0::127.1.1.1::9999::SOCKET", [("stream", 9999), ("hislip", 4880)]),
     ],
 )
 def test_addresses(resource: str, ports: list[tuple[str, int]]) -> None:
-    assert address_of("tagger", resource).ports == ports
+    assert address_of("tagger", resource, MODELS["qdhil-tagger"]).ports == ports
 
 
-@pytest.mark.parametrize("resource", ["TCPIP0::127.1.1.1::inst0::INSTR", "GPIB0::9::INSTR", "ASRL1::INSTR"])
+@pytest.mark.parametrize(
+    "resource", ["TCPIP0::127.1.1.1::inst0::INSTR", "GPIB0::9::INSTR", "ASRL1::INSTR", "tcp://127.1.1.1:5555"]
+)
 def test_other_transports_are_refused(resource: str) -> None:
     with pytest.raises(ConfigurationError, match="can't be simulated"):
-        address_of("tagger", resource)
+        address_of("tagger", resource, MODELS["qdhil-tagger"])
 
 
 def test_instruments_may_share_an_address_on_ports_of_their_own(rack_file: Path, tmp_path: Path) -> None:
-    host = f"{FIRST}.99"
-    text = rack_file.read_text()
+    network = FIRST.replace("127.78.", "127.82.")
+    host = f"{network}.99"
+    text = rack_file.read_text().replace(f"{FIRST}.", f"{network}.")
     for old, new in [
-        (f"{FIRST}.30::hislip0", f"{host}::hislip0,6001"),
-        (f"{FIRST}.20::hislip0", f"{host}::hislip0,6002"),
-        (f"{FIRST}.11::7777", f"{host}::6003"),
-        (f"{FIRST}.18::10001", f"{host}::6004"),
+        (f"{network}.30::hislip0", f"{host}::hislip0,6001"),
+        (f"{network}.20::hislip0", f"{host}::hislip0,6002"),
+        (f"{network}.11::7777", f"{host}::6003"),
+        (f"{network}.18::10001", f"{host}::6004"),
     ]:
         text = text.replace(old, new)
     other = tmp_path / "rack.toml"

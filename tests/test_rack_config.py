@@ -44,9 +44,8 @@ def test_packaged_rack_has_two_simulated_rigs():
 
 def test_rigs_of_the_packaged_rack_share_no_address():
     rigs = load_rack(default_rack_file()).rigs.values()
-    instruments = [instrument for rig in rigs for _, instrument in rig.instruments]
-    resources = [instrument.resource for instrument in instruments]
-    assert len(set(resources)) == len(resources) == 8
+    resources = [instrument.resource for rig in rigs for instrument in rig.instruments.by_role().values()]
+    assert len(set(resources)) == len(resources) > 8
 
 
 def test_all_mistakes_are_told_at_once_with_their_paths(tmp_path):
@@ -155,6 +154,41 @@ def test_unknown_tables_are_refused(tmp_path):
     assert "rigs.sim-a1.instruments.laser" in refusal(
         saved(tmp_path, text=ONE + '\n[rigs.sim-a1.instruments.laser]\nmodel = "x"\n')
     )
+
+
+OTHER = """
+[rigs.sim-a1.instruments.others.thing]
+model = "acme-7"
+resource = "{resource}"
+"""
+
+
+def test_other_instruments_need_only_a_model_and_a_resource(tmp_path):
+    for resource in ("TCPIP0::10.0.0.1::hislip0::INSTR", "tcp://10.0.0.1:5555"):
+        rack = load_rack(saved(tmp_path, text=ONE + OTHER.format(resource=resource)))
+        other = rack.rigs["sim-a1"].instruments.by_role()["thing"]
+        assert (other.model, other.resource, other.expect_idn, other.timeout_s) == ("acme-7", resource, None, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("resource", "more", "says"),
+    [
+        ("ASRLsocket://10.0.0.1:5000::INSTR", "", "terminator"),
+        ("tcp://10.0.0.1", "", "not a canonical VISA resource"),
+        ("tcp://10.0.0.1:5555", 'expect_idn = "ID900*"', "leave expect_idn out"),
+        ("TCPIP0::10.0.0.1::hislip0::INSTR", "colour = 1", "Extra inputs"),
+    ],
+)
+def test_mistakes_in_other_instruments(tmp_path, resource, more, says):
+    told = refusal(saved(tmp_path, text=ONE + OTHER.format(resource=resource) + more))
+    assert says in next(iter(told.values()))
+    assert next(iter(told)).startswith("rigs.sim-a1.instruments.others.thing")
+
+
+@pytest.mark.parametrize("role", ["tagger", "Laser", "2nd"])
+def test_names_that_another_instrument_can_not_have(tmp_path, role):
+    text = OTHER.replace("others.thing", f"others.{role}").format(resource="TCPIP0::10.0.0.1::hislip0::INSTR")
+    assert refusal(saved(tmp_path, text=ONE + text))
 
 
 def test_byte_order_mark_of_a_windows_editor_is_accepted(tmp_path):

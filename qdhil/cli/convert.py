@@ -31,24 +31,11 @@ def convert(
     Tags become a segment (Parquet: int64 ps, channel, time since sync), sorted by time; a histogram becomes text
     of two columns, delay in ps and counts. OUT appears only when it is complete.
     """
-    from qdhil.tags.formats import open_recording, open_tags
-
     if target.exists() and not overwrite:
         raise ConfigurationError(f"{target} exists; say --overwrite to replace it")
+    labels = {"rig": rig, "run": run, "firmware": firmware}
     try:
-        tags = open_tags(source, partial=partial)
-        if tags is None:
-            histogram = _one(open_recording(source), source, curve)
-            _expect(target, _TEXT, "a histogram")
-            written = _write_text(histogram, target)
-            warnings: tuple[str, ...] = histogram.warnings
-        else:
-            from qdhil.tags.segments import write_segment
-
-            _expect(target, (_SEGMENT,), "tags")
-            labels = {"rig": rig, "run": run, "firmware": firmware}
-            count = write_segment(tags, target, {name: value for name, value in labels.items() if value is not None})
-            written, warnings = f"{count} tags", tuple(tags.warnings)
+        written, warnings = _write(source, target, labels, curve, partial)
     except FormatError as error:
         said = str(error)
         raise FormatError(said if said.startswith(str(source)) else f"{source}: {said}") from error
@@ -59,14 +46,34 @@ def convert(
         typer.echo(f"warning: {warning}", err=True)
 
 
+def _write(
+    source: Path, target: Path, labels: dict[str, str | None], curve: int | None, partial: bool
+) -> tuple[str, tuple[str, ...]]:
+    """Write what the source holds, and return what was written and the warnings."""
+    from qdhil.tags.formats import open_recording, open_tags
+
+    tags = open_tags(source, partial=partial)
+    if tags is None:
+        histogram = _one(open_recording(source), source, curve)
+        _expect(target, _TEXT, "a histogram")
+        return _write_text(histogram, target), histogram.warnings
+    from qdhil.tags.segments import write_segment
+
+    _expect(target, (_SEGMENT,), "tags")
+    count = write_segment(tags, target, {name: value for name, value in labels.items() if value is not None})
+    return f"{count} tags", tuple(tags.warnings)
+
+
 def _expect(target: Path, endings: tuple[str, ...], what: str) -> None:
     if target.suffix.lower() not in endings:
         raise ConfigurationError(f"{target}: {what} can be converted to {' or '.join(endings)}")
 
 
 def _one(recording: object, source: Path, curve: int | None) -> DelayHistogram:
-    from qdhil.tags.recording import DelayHistogram, Histograms
+    from qdhil.tags.recording import DelayHistogram, Histograms, Spectrum
 
+    if isinstance(recording, Spectrum):
+        raise ConfigurationError(f"{source}: a spectrum is not converted")
     if isinstance(recording, Histograms):
         return _curve(recording, source, curve)
     if not isinstance(recording, DelayHistogram) or curve is not None:

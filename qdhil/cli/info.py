@@ -11,7 +11,7 @@ import typer
 from qdhil.errors import FormatError
 
 if TYPE_CHECKING:
-    from qdhil.tags.recording import DelayHistogram, Histograms
+    from qdhil.tags.recording import DelayHistogram, Histograms, Spectrum
     from qdhil.tags.stream import TagFile
 
 
@@ -23,10 +23,10 @@ def info(
     """Say what a recording holds: format, channels with their counts and rates, or bins; and what is wrong with it.
 
     Reads PicoQuant .ptu, .pt2, .pt3, .ht2, .ht3, .t3r, .phu, .phd, .hhd, .thd and text exports, quTAG, Swabian
-    records, Becker & Hickl .spc, Photon-HDF5, Parquet segments, and histograms as text; told apart by content.
+    records, Becker & Hickl .spc, Photon-HDF5, Parquet segments, histograms and spectra as text; told apart by content.
     """
     from qdhil.tags.formats import open_recording, open_tags
-    from qdhil.tags.recording import Recording
+    from qdhil.tags.recording import Recording, Spectrum
 
     try:
         tags = open_tags(file, partial=partial)
@@ -36,7 +36,7 @@ def info(
             recording = open_recording(file)
             if isinstance(recording, Recording):
                 raise FormatError("the file changed while it was read")
-            facts = _histograms(recording)
+            facts = _spectrum(recording) if isinstance(recording, Spectrum) else _histograms(recording)
     except FormatError as error:
         said = str(error)
         raise FormatError(said if said.startswith(str(file)) else f"{file}: {said}") from error
@@ -105,6 +105,19 @@ def _histograms(recording: DelayHistogram | Histograms) -> dict[str, Any]:
     }
 
 
+def _spectrum(spectrum: Spectrum) -> dict[str, Any]:
+    return {
+        "format": spectrum.format,
+        "kind": "spectrum",
+        "points": int(spectrum.axis.size),
+        "unit": spectrum.unit,
+        "first": float(spectrum.axis[0]),
+        "last": float(spectrum.axis[-1]),
+        "highest": float(spectrum.signal.max()),
+        "warnings": list(spectrum.warnings),
+    }
+
+
 def _lines(facts: dict[str, Any]) -> list[str]:
     lines = [f"{facts['file']}  ({facts['format']})"]
     if facts["kind"] == "tags":
@@ -118,6 +131,11 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         for number, count in facts["channels"].items():
             rate = f"{facts['rates_hz'][number]:>14.6g} /s" if facts["rates_hz"] else ""
             lines.append(f"channel {_name(int(number)):<12}{count:>12}{rate}")
+    elif facts["kind"] == "spectrum":
+        lines.append(
+            f"spectrum of {facts['points']} points from {facts['first']:.6g} to {facts['last']:.6g} {facts['unit']}, "
+            f"highest signal {facts['highest']:.6g}"
+        )
     else:
         for number, curve in facts["curves"].items():
             snapshots = f", {curve['snapshots']} snapshots" if curve["snapshots"] else ""

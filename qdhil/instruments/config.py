@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -15,6 +15,9 @@ _INSTR = re.compile(r"^(TCPIP\d+::[^:]+(::[A-Za-z][\w.]*(,\d+)?)?::INSTR|USB\d*:
 _SOCKET = re.compile(r"TCPIP\d+::(?P<host>[^:]+)::(?P<port>\d+)::SOCKET")
 _HISLIP = re.compile(r"TCPIP\d+::(?P<host>[^:]+)::hislip\d+(?:,(?P<port>\d+))?::INSTR")
 _STREAM = re.compile(r"^(TCPIP\d+::[^:]+::\d+::SOCKET|ASRL.+::INSTR)$")
+_SERIAL_SERVER = re.compile(r"ASRLsocket://(?P<host>[^:/]+):(?P<port>\d+)::INSTR")
+_VXI11 = re.compile(r"TCPIP\d+::(?P<host>[^:,]+),(?P<port>\d+)::inst\d+::INSTR")
+_ZMQ = re.compile(r"tcp://(?P<host>[^:/]+):(?P<port>\d+)")
 
 
 def _resource(text: str) -> str:
@@ -24,6 +27,10 @@ def _resource(text: str) -> str:
             "or 'TCPIP0::10.4.1.11::hislip0::INSTR'"
         )
     return text
+
+
+def _resource_or_zmq(text: str) -> str:
+    return text if _ZMQ.fullmatch(text) else _resource(text)
 
 
 Resource = Annotated[str, AfterValidator(_resource)]
@@ -36,20 +43,45 @@ class Terminator(Strict):
     write: str = "\n"
 
 
-class Instrument(Strict):
-    """What every instrument has: a model, a VISA resource, an identity, and a time-out."""
+class Addressed(Strict):
+    """What every instrument has: a model, an address, perhaps an identity, and a time-out."""
 
-    model: str
-    resource: Resource
-    expect_idn: str
-    """Shell-style pattern that the answer to ``*IDN?`` must match."""
+    model: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    resource: str
+    expect_idn: str | None = None
+    """Shell-style pattern that the answer to ``*IDN?`` must match; without one nothing is asked."""
     terminator: Terminator | None = None
     timeout_s: float = Field(default=2.0, gt=0, le=600)
 
     @model_validator(mode="after")
-    def _stream_needs_terminator(self) -> Instrument:
+    def _stream_needs_terminator(self) -> Self:
         if _STREAM.fullmatch(self.resource) and self.terminator is None:
             raise ValueError(f"{self.resource} is a stream: terminator = {{ read = ..., write = ... }} is needed")
+        return self
+
+
+class Instrument(Addressed):
+    """An instrument that a campaign speaks to: its VISA resource and its identity are needed."""
+
+    resource: Resource
+    expect_idn: str
+
+
+class OtherInstrument(Addressed):
+    """A further instrument of a rig: qdhil checks its identity, and suites may speak to it."""
+
+    resource: Annotated[str, AfterValidator(_resource_or_zmq)]
+    """A VISA resource, or ``tcp://host:port`` for an instrument that is spoken to over ZeroMQ."""
+
+    @property
+    def is_visa(self) -> bool:
+        """Whether PyVISA can open it."""
+        return _ZMQ.fullmatch(self.resource) is None
+
+    @model_validator(mode="after")
+    def _identity_only_over_visa(self) -> Self:
+        if self.expect_idn is not None and not self.is_visa:
+            raise ValueError(f"{self.resource} is no VISA resource: leave expect_idn out, it can't be checked")
         return self
 
 
@@ -102,8 +134,8 @@ class Switch(Instrument):
     paths: dict[Configuration, Annotated[int, Field(ge=0)]]
 
 
-def tcp_address(resource: str) -> tuple[str, int, Literal["stream", "hislip"]]:
-    """Return host, port and transport of a SOCKET or HiSLIP resource.
+def tcp_address(resource: str) -> tuple[str, int, Literal["stream", "hislip", "vxi11", "zmq"]]:
+    """Return host, port and transport of a resource over TCP: SOCKET, serial server, HiSLIP, VXI-11, ZeroMQ.
 
     Raises
     ------
@@ -114,4 +146,10 @@ def tcp_address(resource: str) -> tuple[str, int, Literal["stream", "hislip"]]:
         return match["host"], int(match["port"]), "stream"
     if match := _HISLIP.fullmatch(resource):
         return match["host"], int(match["port"] or HISLIP_PORT), "hislip"
-    raise ValueError(f"{resource} is neither TCPIP ... SOCKET nor TCPIP ... hislip ... INSTR")
+    if match := _SERIAL_SERVER.fullmatch(resource):
+        return match["host"], int(match["port"]), "stream"
+    if match := _VXI11.fullmatch(resource):
+        return match["host"], int(match["port"]), "vxi11"
+    if match := _ZMQ.fullmatch(resource):
+        return match["host"], int(match["port"]), "zmq"
+    raise ValueError("it is neither SOCKET, ASRLsocket://, hislip ... INSTR, inst ... INSTR with a port, nor tcp://")

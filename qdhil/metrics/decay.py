@@ -19,10 +19,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from qdhil.metrics.decay_model import gaussian_decay, measured_decay
+from qdhil.metrics.decay_model import Shape, gaussian_decay, measured_decay
 from qdhil.metrics.estimate import Estimate
+from qdhil.metrics.fitted import Fitted
 from qdhil.metrics.histogram import Histogram
-from qdhil.metrics.poisson_fit import Floats, Model, Parameter, PoissonFit, fit_poisson, profile_interval
+from qdhil.metrics.poisson_fit import Floats, Model, Parameter, PoissonFit, best_fit, fit_poisson
 
 PILE_UP = 0.05
 """Clicks per pulse above which early photons hide later ones and the decay looks too short."""
@@ -94,41 +95,27 @@ def fit_decay(
     ValueError
         If there are too few clicks, pile-up, the histogram isn't one period, or the decay is of another form.
     """
-    counts = histogram.array
-    if exponentials not in (1, 2):
-        raise ValueError(f"exponentials must be 1 or 2, not {exponentials}")
-    if clicks_per_pulse is not None and clicks_per_pulse > PILE_UP:
-        raise ValueError(f"pile-up: {clicks_per_pulse:.3f} clicks per pulse are more than {PILE_UP}")
-    if int(counts.sum()) < _FEWEST_CLICKS:
-        raise ValueError(f"{int(counts.sum())} clicks are too few for a lifetime: {_FEWEST_CLICKS} are needed")
-    if abs(counts.size * histogram.bin_ps - period_ps) > 1.5 * histogram.bin_ps:
-        raise ValueError(f"{counts.size} bins of {histogram.bin_ps:g} ps are not one period of {period_ps:.1f} ps")
+    _refuse(histogram, period_ps, exponentials, clicks_per_pulse)
+    counts, two = histogram.array, exponentials == 2
     model, parameters = _prepare(histogram, period_ps, response, exponentials)
     fit = _best(counts, model, parameters)
     _check(fit, histogram, period_ps, exponentials)
 
-    widened = math.sqrt(fit.chi2) if fit.misfit > _SUSPECT else 1.0
+    fitted = Fitted(
+        counts,
+        model,
+        parameters,
+        fit,
+        confidence,
+        {"clicks": int(counts.sum()), "bins": counts.size},
+        "fitted-decay",
+        histogram=histogram,
+        widened=math.sqrt(fit.chi2) if fit.misfit > _SUSPECT else 1.0,
+    )
 
     def estimate(name: str, definition: str) -> Estimate:
-        index = _NAMES.index(name)
-        limits = profile_interval(counts, model, parameters, fit, index, confidence)
-        value = float(fit.values[index])
-        low, high = (value + widened * (limit - value) for limit in limits)
-        return Estimate(
-            definition=definition,
-            value=value,
-            low=low,
-            high=high,
-            confidence=confidence,
-            counts={"clicks": int(counts.sum()), "bins": counts.size},
-            window_ps=None,
-            delay_ps=None,
-            normalisation="fitted-decay",
-            raw=value,
-            histogram=histogram,
-        )
+        return fitted.estimate(_NAMES.index(name), definition)
 
-    two = exponentials == 2
     return DecayFit(
         lifetime=estimate("fast", "lifetime.decay2.fast" if two else "lifetime.decay"),
         slow=estimate("slow", "lifetime.decay2.slow") if two else None,
@@ -140,32 +127,28 @@ def fit_decay(
     )
 
 
+def _refuse(histogram: Histogram, period_ps: float, exponentials: int, clicks_per_pulse: float | None) -> None:
+    clicks, span_ps = sum(histogram.counts), len(histogram.counts) * histogram.bin_ps
+    if exponentials not in (1, 2):
+        raise ValueError(f"exponentials must be 1 or 2, not {exponentials}")
+    if clicks_per_pulse is not None and clicks_per_pulse > PILE_UP:
+        raise ValueError(f"pile-up: {clicks_per_pulse:.3f} clicks per pulse are more than {PILE_UP}")
+    if clicks < _FEWEST_CLICKS:
+        raise ValueError(f"{clicks} clicks are too few for a lifetime: {_FEWEST_CLICKS} are needed")
+    if abs(span_ps - period_ps) > 1.5 * histogram.bin_ps:
+        raise ValueError(
+            f"{len(histogram.counts)} bins of {histogram.bin_ps:g} ps are not one period of {period_ps:.1f} ps"
+        )
+
+
 def _prepare(
     histogram: Histogram, period_ps: float, response: Histogram | float | None, exponentials: int
 ) -> tuple[Model, list[Parameter]]:
     """Return the model of (clicks, floor, zero, sigma, fast, slow share, slow) and where to begin."""
     counts, bin_ps, two = histogram.array, histogram.bin_ps, exponentials == 2
-    total, times = int(counts.sum()), histogram.times_ps
-    edge = _edge_ps(counts, times)
+    total = int(counts.sum())
     mean = float(np.sum(np.sort(counts)[::-1] > counts.max() / math.e)) * bin_ps + bin_ps
-    if isinstance(response, Histogram):
-        if (response.first_ps, response.bin_ps, len(response.counts)) != (
-            histogram.first_ps,
-            bin_ps,
-            counts.size,
-        ):
-            raise ValueError("the measured response must have the same axis as the decay")
-        shape = measured_decay(response)
-        zero = Parameter("zero", 0.0, -20 * bin_ps, 20 * bin_ps, scale=bin_ps)
-        sigma = Parameter("sigma", 0.0, 0.0, 0.0)
-    else:
-        shape = gaussian_decay(times, bin_ps, period_ps)
-        zero = Parameter("zero", edge, edge - period_ps / 4, edge + period_ps / 4, scale=mean)
-        sigma = (
-            Parameter("sigma", response, response, response)
-            if response is not None
-            else Parameter("sigma", max(bin_ps, mean / 5), bin_ps / 20, period_ps / 20)
-        )
+    shape, zero, sigma = _rise(histogram, period_ps, response, mean)
     parameters = [
         Parameter("clicks", total, total * 0.5, total * 2),
         Parameter("floor", 0.02, 0.0, 1.0, scale=0.1),
@@ -184,6 +167,25 @@ def _prepare(
         return np.asarray(clicks * ((1 - floor) * decay + floor / counts.size))
 
     return expected, parameters
+
+
+def _rise(
+    histogram: Histogram, period_ps: float, response: Histogram | float | None, mean_ps: float
+) -> tuple[Shape, Parameter, Parameter]:
+    """Return the shape of a decay behind the response, and where to begin with its edge's time and width."""
+    bin_ps, times = histogram.bin_ps, histogram.times_ps
+    if isinstance(response, Histogram):
+        axes = [(each.first_ps, each.bin_ps, len(each.counts)) for each in (response, histogram)]
+        if axes[0] != axes[1]:
+            raise ValueError("the measured response must have the same axis as the decay")
+        zero = Parameter("zero", 0.0, -20 * bin_ps, 20 * bin_ps, scale=bin_ps)
+        return measured_decay(response), zero, Parameter("sigma", 0.0, 0.0, 0.0)
+    edge_ps = _edge_ps(histogram.array, times)
+    zero = Parameter("zero", edge_ps, edge_ps - period_ps / 4, edge_ps + period_ps / 4, scale=mean_ps)
+    sigma = Parameter("sigma", max(bin_ps, mean_ps / 5), bin_ps / 20, period_ps / 20)
+    if response is not None:
+        sigma = Parameter("sigma", response, response, response)
+    return gaussian_decay(times, bin_ps, period_ps), zero, sigma
 
 
 def _edge_ps(counts: npt.NDArray[np.int64], times: Floats) -> float:
@@ -206,7 +208,7 @@ def _best(counts: npt.NDArray[np.int64], model: Model, parameters: list[Paramete
         ]
         for a, b in ((1.0, 1.0), (0.5, 2.0), (2.0, 2.0))
     )
-    fit = min((fit_poisson(counts, model, start) for start in starts), key=lambda fit: fit.deviance)
+    fit = best_fit(counts, model, starts)
     if slow.low < slow.high and fit.values[4] > fit.values[6]:
         # the same decay with its exponentials exchanged
         exchanged = (*fit.values[:4], fit.values[6], 1 - fit.values[5], fit.values[4])

@@ -35,7 +35,9 @@ def gaussian_decay(times_ps: Floats, bin_ps: float, period_ps: float) -> Shape:
         # beyond eight σ a pulse has not come yet, or only its exponential is left
         turns = (-2, -1, 0) if since[-1] - 2 * period_ps > -8 * sigma_ps else (-1, 0)
         arrived = sum(_cumulative(since + turn * period_ps, sigma_ps, lifetime_ps) for turn in turns)
-        later = np.exp((sigma_ps / lifetime_ps) ** 2 / 2 - (since + period_ps) / lifetime_ps)
+        # nearer to the pulse than σ²/T1 the response's own edge counts, a period away from which nothing is left
+        behind, edge = since + period_ps, sigma_ps**2 / lifetime_ps
+        later = np.where(behind > edge, np.exp((edge / 2 - np.maximum(behind, edge)) / lifetime_ps), 0.0)
         arrived = arrived - later / -math.expm1(-period_ps / lifetime_ps)
         return np.asarray(np.diff(arrived))
 

@@ -21,8 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qdhil.metrics.estimate import Estimate
+from qdhil.metrics.fitted import Fitted
 from qdhil.metrics.histogram import Histogram
-from qdhil.metrics.poisson_fit import Floats, Model, Parameter, PoissonFit, fit_poisson, profile_interval
+from qdhil.metrics.poisson_fit import Floats, Model, Parameter, PoissonFit, best_fit
 
 _FEWEST_BINS = 20
 _SIGNIFICANT = 20.0
@@ -116,35 +117,32 @@ def g2_dip(
     parameters = _start(histogram, sigma_ps, zero_delay_ps, bunching)
     fit = _best(histogram, model, parameters)
     _check(histogram, fit, sigma_ps, bunching)
-    counts = histogram.array
-
-    def estimate(index: int, definition: str) -> Estimate:
-        low, high = profile_interval(counts, model, parameters, fit, index, confidence)
-        return Estimate(
-            definition=definition,
-            value=float(fit.values[index]),
-            low=low,
-            high=high,
-            confidence=confidence,
-            counts={"pairs": int(counts.sum()), "bins": counts.size},
-            window_ps=None,
-            delay_ps=round(float(fit.values[2])),
-            normalisation="fitted-level",
-            raw=raw if index == 1 else float(fit.values[index]),
-            correction=f"blur of {sigma_ps:g} ps taken out" if sigma_ps else None,
-            corrected=float(fit.values[index]) if sigma_ps else None,
-            histogram=histogram,
-        )
-
-    raw = float(fit.expected.min() / fit.values[0])
-    g2 = estimate(1, "g2.cw.dip3" if bunching else "g2.cw.dip")
+    fitted = Fitted(
+        histogram.array,
+        model,
+        parameters,
+        fit,
+        confidence,
+        {"pairs": sum(histogram.counts), "bins": len(histogram.counts)},
+        "fitted-level",
+        delay_ps=round(float(fit.values[2])),
+        histogram=histogram,
+    )
+    blur = f"blur of {sigma_ps:g} ps taken out" if sigma_ps else None
+    depth = float(fit.expected.min() / fit.values[0])
+    g2 = fitted.estimate(1, "g2.cw.dip3" if bunching else "g2.cw.dip", raw=depth, correction=blur)
     if g2.high - g2.low > _WIDEST:
         raise ValueError(
             f"the dip can't be resolved: g2(0) lies anywhere in [{g2.low:.2f}, {g2.high:.2f}] "
             f"with a blur of {sigma_ps:g} ps and τ_a of {fit.values[3]:.0f} ps"
         )
-    shelving = (estimate(4, "g2.cw.bunching"), estimate(5, "g2.cw.bunching_time")) if bunching else None
-    return DipResult(g2, estimate(3, "g2.cw.antibunching_time"), shelving, float(fit.values[2]), fit.misfit)
+    antibunching = fitted.estimate(3, "g2.cw.antibunching_time", correction=blur)
+    shelving = None
+    if bunching:
+        names = ((4, "g2.cw.bunching"), (5, "g2.cw.bunching_time"))
+        one, other = (fitted.estimate(index, name, correction=blur) for index, name in names)
+        shelving = (one, other)
+    return DipResult(g2, antibunching, shelving, float(fit.values[2]), fit.misfit)
 
 
 def _model(histogram: Histogram, sigma_ps: float) -> Model:
@@ -192,14 +190,13 @@ def _start(histogram: Histogram, sigma_ps: float, zero_delay_ps: float | None, b
 
 
 def _best(histogram: Histogram, model: Model, parameters: list[Parameter]) -> PoissonFit:
-    """Fit from several widths of the dip: from a far one the search may end in a shallow valley."""
+    """Fit from several widths of the dip."""
     decay = parameters[3]
     tried = (
         [*parameters[:3], replace(decay, start=decay.start * factor), *parameters[4:]]
         for factor in (0.1, 0.3, 1.0, 3.0)
     )
-    fits = (fit_poisson(histogram.array, model, start) for start in tried)
-    return min(fits, key=lambda fit: fit.deviance)
+    return best_fit(histogram.array, model, tried)
 
 
 def _check(histogram: Histogram, fit: PoissonFit, sigma_ps: float, bunching: bool) -> None:

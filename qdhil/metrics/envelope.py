@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from qdhil.metrics.coincidences import PeakCounts
 from qdhil.metrics.estimate import Estimate
-from qdhil.metrics.poisson_fit import Floats, Model, Parameter, PoissonFit, fit_poisson, profile_interval
+from qdhil.metrics.poisson_fit import Floats, Model, Parameter, PoissonFit, fit_poisson
+from qdhil.metrics.profile import profile_interval
 from qdhil.statistics.intervals import poisson_interval
 from qdhil.statistics.propagation import Bounded, propagated_interval
 

@@ -23,7 +23,7 @@ from qdhil.metrics.antibunching import (
 )
 from qdhil.metrics.coincidences import PeakCounts
 from qdhil.metrics.comb import Comb, find_comb
-from qdhil.metrics.correlate import cross_correlate
+from qdhil.metrics.delay_counts import SPAN_PS, DelayCounts, delay_counts
 from qdhil.metrics.estimate import Estimate
 from qdhil.metrics.peaks import count_peaks
 from qdhil.metrics.purity import g2_area
@@ -32,7 +32,6 @@ from qdhil.statistics.intervals import poisson_interval
 MAX_LAG = 20
 _SHORTEST_PERIOD_PS = 80.0
 _FEWEST_LAGS = 4
-_SPAN_PS, _BIN_PS = 500_000, 20
 _LONG_SPAN_PS, _LONG_BIN_PS = 10_000_000, 200
 _OVERLAP = 0.2
 """Tails beyond this fraction of the floor make it no uniform background."""
@@ -58,6 +57,12 @@ class HbtResult:
         Period and phase of the peaks.
     warnings
         What a reader should know before trusting the value.
+    histogram
+        The pairs by delay that comb and peak were found in.
+    floor_pairs
+        Pairs in a window by the level between the peaks.
+    overlapping
+        Whether the tails of neighbouring peaks make up a good part of that level.
     """
 
     g2: Estimate
@@ -65,33 +70,9 @@ class HbtResult:
     peak: AntibunchedPeak
     comb: Comb
     warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Histogram:
-    counts: npt.NDArray[np.int64]
-    first_ps: float
-    bin_ps: float
-
-    @property
-    def delays_ps(self) -> npt.NDArray[np.float64]:
-        return self.first_ps + self.bin_ps * np.arange(self.counts.size, dtype=np.float64)
-
-    def lags(self, comb: Comb, window_ps: int) -> tuple[int, int]:
-        """Return the first and last lag whose window lies wholly in the histogram."""
-        half = window_ps / 2
-        last_ps = self.first_ps + self.bin_ps * (self.counts.size - 1)
-        first = math.ceil((self.first_ps + half - comb.phase_ps) / comb.period_ps)
-        return first, math.floor((last_ps - half - comb.phase_ps) / comb.period_ps)
-
-    def by_lag(self, comb: Comb, window_ps: int, first: int, last: int) -> npt.NDArray[np.int64]:
-        """Return the pairs in the window of each lag; a bin belongs where its delay lies."""
-        centres = comb.phase_ps + np.arange(first, last + 1) * comb.period_ps
-        running = np.concatenate(([0], np.cumsum(self.counts)))
-        low = np.ceil((centres - window_ps / 2 - self.first_ps) / self.bin_ps).astype(np.int64)
-        high = np.ceil((centres + window_ps / 2 - self.first_ps) / self.bin_ps).astype(np.int64)
-        pairs: npt.NDArray[np.int64] = running[high] - running[low]
-        return pairs
+    histogram: DelayCounts
+    floor_pairs: float
+    overlapping: bool
 
 
 def analyse_histogram(
@@ -99,6 +80,7 @@ def analyse_histogram(
     *,
     first_ps: float,
     bin_ps: float,
+    period_ps: float | None = None,
     window_ps: int | None = None,
     confidence: float = 0.95,
 ) -> HbtResult:
@@ -110,6 +92,8 @@ def analyse_histogram(
         Pairs per bin, shape (bins,).
     first_ps, bin_ps
         Delay of the first bin, and width of a bin, in ps.
+    period_ps
+        Pulse period, where the file tells it.
     window_ps
         Full width of the window of a peak; by default the smallest round one that holds 97 % of a peak.
     confidence
@@ -120,8 +104,8 @@ def analyse_histogram(
     ValueError
         If there is no pulse comb, no single antibunched peak, or too little around it to normalise with.
     """
-    histogram = _Histogram(counts, first_ps, bin_ps)
-    comb, window, peak, lags = _locate(histogram, None, window_ps)
+    histogram = DelayCounts(counts, first_ps, bin_ps)
+    comb, window, peak, lags = _locate(histogram, period_ps, window_ps)
     pairs = histogram.by_lag(comb, window, peak.lag - lags, peak.lag + lags)
     return _result(histogram, comb, peak, window, pairs, (0, 0, 0.0), confidence)
 
@@ -134,6 +118,7 @@ def analyse_tags(
     period_ps: float | None = None,
     window_ps: int | None = None,
     confidence: float = 0.95,
+    histogram: DelayCounts | None = None,
 ) -> HbtResult:
     """Find the antibunched peak between two channels of time tags and return g2(0).
 
@@ -143,37 +128,31 @@ def analyse_tags(
         Sorted times in ps.
     duration_s
         Time over which they were taken, in s.
-    period_ps
-        Pulse period, where the file tells it.
-    window_ps, confidence
+    period_ps, window_ps, confidence
         As in :func:`analyse_histogram`.
+    histogram
+        Their :func:`delay_counts`, where these are there already.
 
     Raises
     ------
     ValueError
         As :func:`analyse_histogram`, or if a channel isn't sorted.
     """
-    histogram = _correlation(t_a, t_b, _SPAN_PS, _BIN_PS)
+    histogram = histogram or delay_counts(t_a, t_b)
     try:
         comb, window, peak, lags = _locate(histogram, period_ps, window_ps)
     except ValueError:
         # a slow laser shows too few peaks in the short span
-        if period_ps is not None and _SPAN_PS / period_ps > 2 * MAX_LAG:
+        if period_ps is not None and SPAN_PS / period_ps > 2 * MAX_LAG:
             raise
-        histogram = _correlation(t_a, t_b, _LONG_SPAN_PS, _LONG_BIN_PS)
+        histogram = delay_counts(t_a, t_b, _LONG_SPAN_PS, _LONG_BIN_PS)
         comb, window, peak, lags = _locate(histogram, period_ps, window_ps)
     pairs = count_peaks(t_a, t_b, period_ps=comb.period_ps, delay_ps=peak.delay_ps, window_ps=window, max_lag=lags)
     return _result(histogram, comb, peak, window, pairs, (t_a.size, t_b.size, duration_s), confidence)
 
 
-def _correlation(t_a: npt.NDArray[np.int64], t_b: npt.NDArray[np.int64], span_ps: int, bin_ps: int) -> _Histogram:
-    counts = cross_correlate(t_a, t_b, window_ps=span_ps, bin_ps=bin_ps)
-    # a bin holds the whole delays from its edge on: its mean delay is half a bin less half a ps further
-    return _Histogram(counts, -span_ps + (bin_ps - 1) / 2, bin_ps)
-
-
 def _locate(
-    histogram: _Histogram, period_ps: float | None, window_ps: int | None
+    histogram: DelayCounts, period_ps: float | None, window_ps: int | None
 ) -> tuple[Comb, int, AntibunchedPeak, int]:
     """Return comb, window, antibunched peak, and how many lags either side can be counted."""
     comb = find_comb(histogram.counts, first_ps=histogram.first_ps, bin_ps=histogram.bin_ps, period_ps=period_ps)
@@ -196,7 +175,7 @@ def _locate(
 
 
 def _result(
-    histogram: _Histogram,
+    histogram: DelayCounts,
     comb: Comb,
     peak: AntibunchedPeak,
     window_ps: int,
@@ -219,13 +198,14 @@ def _result(
     distance = distance_to_peak(histogram.delays_ps, comb)
     warnings = [*_envelope(counts), *_captured(histogram, distance, comb, window_ps)]
     floor = floor_per_ps(histogram.counts, distance, comb) / histogram.bin_ps
-    if _overlap(histogram, distance, comb, floor * histogram.bin_ps, window_ps):
+    overlapping = _overlap(histogram, distance, comb, floor * histogram.bin_ps, window_ps)
+    if overlapping:
         warnings.append("neighbouring peaks overlap: part of the central counts is theirs, and no floor is known")
     else:
         g2 = _without_floor(g2, floor * window_ps)
     if g2.high >= 0.5:
         warnings.append("the interval reaches 0.5: a single emitter is not proven")
-    return HbtResult(g2, counts, peak, comb, tuple(warnings))
+    return HbtResult(g2, counts, peak, comb, tuple(warnings), histogram, floor * window_ps, overlapping)
 
 
 def _without_floor(g2: Estimate, floor: float) -> Estimate:
@@ -243,7 +223,7 @@ def _without_floor(g2: Estimate, floor: float) -> Estimate:
 
 
 def _overlap(
-    histogram: _Histogram, distance: npt.NDArray[np.float64], comb: Comb, floor_per_bin: float, window_ps: int
+    histogram: DelayCounts, distance: npt.NDArray[np.float64], comb: Comb, floor_per_bin: float, window_ps: int
 ) -> bool:
     """Return whether the tails of two exponential peaks would make up a good part of a floor that matters."""
     above = histogram.counts - floor_per_bin
@@ -255,7 +235,7 @@ def _overlap(
     return tails > _OVERLAP * floor_per_bin
 
 
-def _captured(histogram: _Histogram, distance: npt.NDArray[np.float64], comb: Comb, window_ps: int) -> list[str]:
+def _captured(histogram: DelayCounts, distance: npt.NDArray[np.float64], comb: Comb, window_ps: int) -> list[str]:
     floor = floor_per_ps(histogram.counts, distance, comb)
     within = np.abs(distance) < window_ps / 2
     whole = float(histogram.counts.sum()) - floor * distance.size

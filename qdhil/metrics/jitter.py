@@ -16,8 +16,6 @@ from qdhil.metrics.adjacent import check_confidence
 from qdhil.metrics.estimate import Estimate
 from qdhil.statistics.propagation import propagated_interval
 
-FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
-
 
 def excess_jitter(sigma: Estimate, reference: Estimate) -> Estimate:
     """Return σ_j in ps, with low = 0 where none is proven; id ``jitter.excess``.

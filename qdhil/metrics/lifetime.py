@@ -2,20 +2,23 @@
 
 The tail, from well after the instrument's response to the next pulse, is fitted by a·exp(-t/T1) + b with
 the binned multinomial likelihood. The error is the likelihood's, widened by sqrt(χ²/n) where the tail is
-not quite exponential; a tail that clearly isn't is refused.
+not quite exponential; a tail that clearly isn't is refused. Where it begins by the data themselves is
+:func:`qdhil.metrics.decay_tail.best_tail`.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from qdhil.metrics.estimate import Estimate
 
+FEWEST_TAIL = 1000
+"""Clicks in a tail below which there is no lifetime."""
 _RISES = 3
-_FEWEST_TAIL = 1000
 _WORST_CHI2 = 3.0
 _FILLED = 5.0
 _FEWEST_BINS = 40
@@ -30,8 +33,7 @@ def lifetime_tail(
 ) -> Estimate:
     """Return T1 in ps of one detector; id ``lifetime.tail``.
 
-    The tail begins three half-rises after the maximum and ends a tenth of a period before the decay would meet
-    itself again.
+    The tail begins three half-rises after the maximum and ends a tenth of a period before it meets itself again.
 
     Parameters
     ----------
@@ -50,40 +52,58 @@ def lifetime_tail(
     ValueError
         If the tail holds too few clicks, or isn't a single exponential.
     """
-    from scipy.special import ndtri
-
     if since_sync_ps.size == 0:
         raise ValueError("no clicks: no lifetime")
     bin_ps = bin_ps or _default_bin_ps(since_sync_ps, period_ps)
+    tail = _tail_of_period(since_sync_ps, period_ps, bin_ps)
+    total = int(tail.sum())
+    if total < FEWEST_TAIL:
+        raise ValueError(f"{total} clicks in the tail of the decay are too few for a lifetime")
+    fit = fit_tail(tail, bin_ps * np.arange(tail.size, dtype=np.float64))
+    if not (fit.chi2 < _WORST_CHI2 and 2 * bin_ps < fit.t1_ps < period_ps / 3):
+        raise ValueError(f"the decay is no single exponential within the period (χ²/n = {fit.chi2:.1f})")
+    counts = {"tail": total, "clicks": int(since_sync_ps.size), "tail_ps": int(bin_ps * tail.size)}
+    return fit.estimate(counts, confidence)
+
+
+def _tail_of_period(since_sync_ps: npt.NDArray[np.int64], period_ps: float, bin_ps: int) -> npt.NDArray[np.int64]:
+    """Return the clicks per bin from three half-rises after the maximum to a tenth of a period before it."""
     bins = int(period_ps // bin_ps)
     if bins < _FEWEST_BINS:
         raise ValueError(f"{bins} bins of {bin_ps} ps in a period are too coarse for a lifetime")
     decay = np.bincount((since_sync_ps // bin_ps) % bins, minlength=bins)
-    peak = int(np.argmax(decay))
-    decay = np.roll(decay, bins // 4 - peak)
+    decay = np.roll(decay, bins // 4 - int(np.argmax(decay)))
     half = int(np.argmax(decay >= decay[bins // 4] / 2))
     start = bins // 4 + _RISES * max(bins // 4 - half, 1)
-    tail = decay[start : bins - bins // 10]
-    total = int(tail.sum())
-    if total < _FEWEST_TAIL:
-        raise ValueError(f"{total} clicks in the tail of the decay are too few for a lifetime")
-    times = bin_ps * np.arange(tail.size, dtype=np.float64)
-    t1_ps, error_ps, chi2 = _fit(tail, times)
-    if not (chi2 < _WORST_CHI2 and 2 * bin_ps < t1_ps < period_ps / 3):
-        raise ValueError(f"the decay is no single exponential within the period (χ²/n = {chi2:.1f})")
-    reach = float(ndtri((1 + confidence) / 2)) * error_ps * math.sqrt(max(chi2, 1.0))
-    return Estimate(
-        definition="lifetime.tail",
-        value=t1_ps,
-        low=t1_ps - reach,
-        high=t1_ps + reach,
-        confidence=confidence,
-        counts={"tail": total, "clicks": int(since_sync_ps.size), "tail_ps": int(bin_ps * tail.size)},
-        window_ps=None,
-        delay_ps=None,
-        normalisation="single-exponential-and-floor",
-        raw=t1_ps,
-    )
+    return decay[start : bins - bins // 10]
+
+
+@dataclass(frozen=True)
+class TailFit:
+    """T1 and its standard error in ps, χ² per filled bin, and the probability of each bin, shape (bins,)."""
+
+    t1_ps: float
+    error_ps: float
+    chi2: float
+    probability: npt.NDArray[np.float64]
+
+    def estimate(self, counts: dict[str, int], confidence: float) -> Estimate:
+        """Return the estimate of T1, its error widened by sqrt(χ²/n) where that exceeds 1."""
+        from scipy.special import ndtri
+
+        reach = float(ndtri((1 + confidence) / 2)) * self.error_ps * math.sqrt(max(self.chi2, 1.0))
+        return Estimate(
+            definition="lifetime.tail",
+            value=self.t1_ps,
+            low=self.t1_ps - reach,
+            high=self.t1_ps + reach,
+            confidence=confidence,
+            counts=dict(counts),
+            window_ps=None,
+            delay_ps=None,
+            normalisation="single-exponential-and-floor",
+            raw=self.t1_ps,
+        )
 
 
 def _default_bin_ps(since_sync_ps: npt.NDArray[np.int64], period_ps: float) -> int:
@@ -99,8 +119,16 @@ def _shape(parameters: npt.NDArray[np.float64], times: npt.NDArray[np.float64]) 
     return mixed
 
 
-def _fit(tail: npt.NDArray[np.int64], times: npt.NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return T1, its standard error (both ps), and χ² per filled bin."""
+def fit_tail(tail: npt.NDArray[np.int64], times: npt.NDArray[np.float64]) -> TailFit:
+    """Return a single exponential on a floor, fitted to the counts of bins.
+
+    Parameters
+    ----------
+    tail
+        Clicks per bin, shape (bins,).
+    times
+        Times of the bins in ps, from 0, shape (bins,).
+    """
     from scipy.optimize import minimize
 
     total = float(tail.sum())
@@ -121,4 +149,4 @@ def _fit(tail: npt.NDArray[np.int64], times: npt.NDArray[np.float64]) -> tuple[f
     filled = expected > _FILLED
     chi2 = float((((tail - expected) ** 2 / expected)[filled]).mean())
     t1_ps = math.exp(float(best[0]))
-    return t1_ps, t1_ps * math.sqrt(variance), chi2
+    return TailFit(t1_ps, t1_ps * math.sqrt(variance), chi2, probability)

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qdhil.metrics.estimate import Estimate
-from qdhil.metrics.poisson_fit import Floats, Model, Parameter, PoissonFit, fit_poisson, profile_interval
+from qdhil.metrics.fitted import Fitted
+from qdhil.metrics.poisson_fit import Floats, Model, Parameter, PoissonFit, fit_poisson
 
 _FEWEST_POINTS = 8
 _SIGNIFICANT = 25.0
@@ -72,29 +73,18 @@ def fit_line(
     fit = fit_poisson(n, model, parameters)
     _check(x, n, fit, photon_counts)
 
-    def estimate(index: int, definition: str) -> Estimate:
-        value = float(fit.values[index])
-        if photon_counts:
-            low, high = profile_interval(n, model, parameters, fit, index, confidence)
-        else:
-            reach = _quantile(confidence) * float(fit.errors[index]) * math.sqrt(fit.chi2)
-            low, high = value - reach, value + reach
-        return Estimate(
-            definition=definition,
-            value=value,
-            low=low,
-            high=high,
-            confidence=confidence,
-            counts={"counts": float(n.sum()), "points": x.size},
-            window_ps=None,
-            delay_ps=None,
-            normalisation="fitted-line",
-            raw=value,
-            correction=f"instrument of {instrument_fwhm:g} taken out" if instrument_fwhm else None,
-            corrected=value if instrument_fwhm else None,
+    fitted = Fitted(n, model, parameters, fit, confidence, {"counts": float(n.sum()), "points": x.size}, "fitted-line")
+    correction = f"instrument of {instrument_fwhm:g} taken out" if instrument_fwhm else None
+    centre, fwhm = (
+        fitted.estimate(
+            index,
+            name,
+            limits=None if photon_counts else _by_scatter(fit, index, confidence),
+            correction=correction,
         )
-
-    return Line(estimate(2, "line.centre"), estimate(3, "line.fwhm"), fit.misfit)
+        for index, name in ((2, "line.centre"), (3, "line.fwhm"))
+    )
+    return Line(centre, fwhm, fit.misfit)
 
 
 def transform_limit_hz(lifetime_ps: float) -> float:
@@ -104,10 +94,13 @@ def transform_limit_hz(lifetime_ps: float) -> float:
     return 1e12 / (2 * math.pi * lifetime_ps)
 
 
-def _quantile(confidence: float) -> float:
+def _by_scatter(fit: PoissonFit, index: int, confidence: float) -> tuple[float, float]:
+    """Return the interval by the scatter about the fit, whatever a count is worth."""
     from scipy.special import ndtri
 
-    return float(ndtri((1 + confidence) / 2))
+    value, reach = float(fit.values[index]), float(ndtri((1 + confidence) / 2)) * float(fit.errors[index])
+    reach *= math.sqrt(fit.chi2)
+    return value - reach, value + reach
 
 
 def _model(x: Floats, sigma: float) -> Model:

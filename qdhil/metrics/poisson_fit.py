@@ -1,15 +1,14 @@
-"""Fits of expected counts to histograms by the Poisson likelihood, and intervals by its profile.
+"""Fits of expected counts to histograms by the Poisson likelihood.
 
 The deviance 2·Σ[m - n + n·ln(n/m)] is minimised by Fisher scoring with a Levenberg damping. Least squares
 with errors sqrt(n) would be biased wherever bins hold few counts (Baker and Cousins, Nucl. Instrum.
-Methods 221, 437 (1984)). An interval is where the deviance, minimised over all other parameters, rises by
-the quantile of χ² with one degree of freedom (Wilks); it stays sound at the edge of the allowed range.
+Methods 221, 437 (1984)).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,6 +28,7 @@ _STEP = 1e-5
 _ROUNDS = 200
 _CONVERGED = 1e-7
 """Change of the deviance below which a step is the last; errors are where it rises by 1."""
+_ROUGH = 1e-3
 
 
 @dataclass(frozen=True)
@@ -99,20 +99,40 @@ def fit_poisson(counts: Counts, model: Model, parameters: Sequence[Parameter]) -
         If the model isn't finite where the search begins.
     """
     n = counts.astype(np.float64)
-    x, expected, loss = _search(n, model, parameters)
-    low, high, steps = _bounds(parameters)
+    x, expected, loss = search(n, model, parameters)
+    low, high, steps = bounds(parameters)
     return _summary(n, x, expected, loss, (_slopes(model, x, expected, (low, high, steps)), low, high))
 
 
-def _bounds(parameters: Sequence[Parameter]) -> tuple[Floats, Floats, Floats]:
+def bounds(parameters: Sequence[Parameter]) -> tuple[Floats, Floats, Floats]:
     """Return lower and upper bounds and the steps of the derivatives."""
     low, high, steps = np.array([(p.low, p.high, p.step) for p in parameters], np.float64).T
     return low, high, steps
 
 
-def _search(n: Floats, model: Model, parameters: Sequence[Parameter]) -> _State:
-    """Return the best parameters, the expected counts and the deviance."""
-    low, high, steps = _bounds(parameters)
+def best_fit(counts: Counts, model: Model, starts: Iterable[Sequence[Parameter]]) -> PoissonFit:
+    """Return the best fit from several starts: from a far one the search may end in a shallow valley.
+
+    Parameters
+    ----------
+    counts, model
+        As for :func:`fit_poisson`.
+    starts
+        The same parameters, begun elsewhere.
+    """
+    n, tried = counts.astype(np.float64), list(starts)
+    found = [search(n, model, parameters, settled=_ROUGH) for parameters in tried]
+    best = min(range(len(tried)), key=lambda place: found[place][2])
+    from_there = [
+        replace(p, start=float(value), scale=p.scale or abs(p.start) or None)
+        for p, value in zip(tried[best], found[best][0], strict=True)
+    ]
+    return fit_poisson(counts, model, from_there)
+
+
+def search(n: Floats, model: Model, parameters: Sequence[Parameter], *, settled: float = _CONVERGED) -> _State:
+    """Return the best parameters, the expected counts and the deviance, which the last step changed by ``settled``."""
+    low, high, steps = bounds(parameters)
     x = np.clip([p.start for p in parameters], low, high)
     expected = _positive(model(x))
     if not bool(np.all(np.isfinite(expected))):
@@ -126,68 +146,9 @@ def _search(n: Floats, model: Model, parameters: Sequence[Parameter]) -> _State:
         gain, (x, expected, loss), damping = _descend(
             n, model, (x, expected, loss), (gradient, information, free), (low, high), damping
         )
-        if gain < _CONVERGED:
+        if gain < settled:
             break
     return x, expected, loss
-
-
-def profile_interval(
-    counts: Counts,
-    model: Model,
-    parameters: Sequence[Parameter],
-    fit: PoissonFit,
-    index: int,
-    confidence: float = 0.95,
-) -> tuple[float, float]:
-    """Return the profile-likelihood interval of one parameter; a bound of the parameter is a bound of it.
-
-    Parameters
-    ----------
-    counts, model, parameters
-        As for :func:`fit_poisson`.
-    fit
-        What it returned.
-    index
-        Which parameter.
-    confidence
-        Nominal coverage.
-    """
-    from scipy.special import ndtri
-
-    n, rise = counts.astype(np.float64), float(ndtri((1 + confidence) / 2))
-    started = [
-        replace(p, start=float(value), scale=p.scale or abs(p.start) or None)
-        for p, value in zip(parameters, fit.values, strict=True)
-    ]
-
-    def root(value: float) -> float:
-        held = list(started)
-        held[index] = replace(started[index], start=value, low=value, high=value)
-        _, _, deviance = _search(n, model, held)
-        return float(np.sqrt(max(deviance - fit.deviance, 0.0))) - rise
-
-    best, chosen = float(fit.values[index]), parameters[index]
-    first = rise * float(fit.errors[index]) or (chosen.high - chosen.low) * 1e-3
-    return _edge(root, best, -first, chosen.low), _edge(root, best, first, chosen.high)
-
-
-def _edge(root: Callable[[float], float], best: float, reach: float, bound: float) -> float:
-    """Return where ``root`` crosses 0 between ``best`` and ``bound``, beginning at ``best + reach``."""
-    from scipy.optimize import brentq
-
-    inner, outer = best, best
-    for _ in range(40):
-        inner, outer = outer, best + reach
-        if (outer - bound) * reach >= 0:
-            outer = bound
-        if root(outer) >= 0:
-            break
-        if outer == bound:
-            return bound
-        reach *= 1.6
-    else:
-        return bound
-    return float(brentq(root, inner, outer, xtol=1e-3 * abs(outer - best), rtol=1e-9))
 
 
 def _positive(expected: Floats) -> Floats:

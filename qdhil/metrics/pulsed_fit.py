@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qdhil.metrics.estimate import Estimate
+from qdhil.metrics.fitted import Fitted
 from qdhil.metrics.histogram import Histogram
-from qdhil.metrics.poisson_fit import Floats, Model, Parameter, PoissonFit, fit_poisson, profile_interval
+from qdhil.metrics.poisson_fit import Floats, Model, Parameter, PoissonFit, best_fit
 
 _MISFIT = 8.0
 _WIDEST = 0.8
@@ -79,6 +80,33 @@ def g2_comb_fit(
         If the histogram doesn't hold the central peak and its neighbours, the comb doesn't fit, or the counts
         are too few to say anything about g2(0).
     """
+    _refuse(histogram, period_ps, delay_ps)
+    times, counts = histogram.times_ps, histogram.array
+    model = _model(times)
+    parameters = _start(counts, period_ps, delay_ps, _PERIOD_REACH * period_ps if fit_period else 0.0)
+    fit = _best(counts, model, parameters)
+    if fit.misfit > _MISFIT:
+        raise ValueError(f"the comb doesn't fit: χ² lies {fit.misfit:.1f} standard deviations above its mean")
+
+    fitted = Fitted(
+        counts,
+        model,
+        parameters,
+        fit,
+        confidence,
+        {"pairs": int(counts.sum()), "bins": counts.size},
+        "fitted-comb",
+        delay_ps=round(float(fit.values[4])),
+        histogram=histogram,
+    )
+    g2 = fitted.estimate(2, "g2.pulsed.comb_fit")
+    if g2.high - g2.low > _WIDEST:
+        raise ValueError(f"{int(counts.sum())} pairs are too few: g2(0) lies anywhere in [{g2.low:.2f}, {g2.high:.2f}]")
+    lifetime, background = fitted.estimate(3, "lifetime.comb_fit"), fitted.estimate(0, "background.comb_fit")
+    return CombFit(g2, lifetime, background, float(fit.values[5]), fit.misfit)
+
+
+def _refuse(histogram: Histogram, period_ps: float, delay_ps: float) -> None:
     times, counts = histogram.times_ps, histogram.array
     if not (0 < 4 * histogram.bin_ps < period_ps and times[0] < delay_ps - period_ps):
         raise ValueError("the histogram must begin a period before the central peak, in bins well below the period")
@@ -86,34 +114,6 @@ def g2_comb_fit(
         raise ValueError("the histogram must reach a period beyond the central peak")
     if counts.sum() == 0:
         raise ValueError("no pairs: there is no comb")
-    model = _model(times)
-    parameters = _start(counts, period_ps, delay_ps, _PERIOD_REACH * period_ps if fit_period else 0.0)
-    fit = _best(counts, model, parameters)
-    if fit.misfit > _MISFIT:
-        raise ValueError(f"the comb doesn't fit: χ² lies {fit.misfit:.1f} standard deviations above its mean")
-
-    def estimate(index: int, definition: str) -> Estimate:
-        low, high = profile_interval(counts, model, parameters, fit, index, confidence)
-        value = float(fit.values[index])
-        return Estimate(
-            definition=definition,
-            value=value,
-            low=low,
-            high=high,
-            confidence=confidence,
-            counts={"pairs": int(counts.sum()), "bins": counts.size},
-            window_ps=None,
-            delay_ps=round(float(fit.values[4])),
-            normalisation="fitted-comb",
-            raw=value,
-            histogram=histogram,
-        )
-
-    g2 = estimate(2, "g2.pulsed.comb_fit")
-    if g2.high - g2.low > _WIDEST:
-        raise ValueError(f"{int(counts.sum())} pairs are too few: g2(0) lies anywhere in [{g2.low:.2f}, {g2.high:.2f}]")
-    lifetime, background = estimate(3, "lifetime.comb_fit"), estimate(0, "background.comb_fit")
-    return CombFit(g2, lifetime, background, float(fit.values[5]), fit.misfit)
 
 
 def _model(times: Floats) -> Model:
@@ -143,5 +143,4 @@ def _start(counts: npt.NDArray[np.int64], period_ps: float, delay_ps: float, rea
 def _best(counts: npt.NDArray[np.int64], model: Model, parameters: list[Parameter]) -> PoissonFit:
     decay = parameters[3]
     tried = ([*parameters[:3], replace(decay, start=decay.start * factor), *parameters[4:]] for factor in (0.3, 1.0))
-    fits = (fit_poisson(counts, model, start) for start in tried)
-    return min(fits, key=lambda fit: fit.deviance)
+    return best_fit(counts, model, tried)

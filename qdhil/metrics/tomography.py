@@ -1,18 +1,20 @@
 """State of a polarisation pair by quantum state tomography (James et al., Phys. Rev. A 64, 052312 (2001)).
 
-Counts n_ν in sixteen (or more) pairs of polarisations; ρ = T·T†/Tr(T·T†) with T lower triangular is physical
-whatever its sixteen real elements, which also carry the pairs N = Tr(T·T†). They minimise
-
-    L = Σ_ν (m_ν - n_ν)²/(2·m_ν),   m_ν = N·<ψ_ν|ρ|ψ_ν>,
-
-the likelihood of counts whose variance is their mean. Linear inversion, which begins the search, mostly isn't
-physical. L has local minima, so the search begins at several points. Intervals are ±t standard deviations of
-Poisson resamples around the fitted counts. Intervals of 95 % held 94 to 97 % of true values with 2000 counts a setting
-and a state of purity 0.88, and 91 to 94 % with 500 and 0.62.
+The state is the physical one that fits the counts best, :mod:`~qdhil.metrics.state_fit`. Where the counts point
+outside the physical states, as those of nearly pure ones do, what is computed from it is biased by up to its standard
+error, and resampling repeats the bias instead of telling it (Schwemmer et al., Phys. Rev. Lett. 114, 080403 (2015)).
+So the intervals are those of linear inversion, which has no such bias, with the Poisson errors of the counts: of
+Tr(ρW) for fidelity and CHSH value, which are linear in ρ; for concurrence, which is convex and never below its
+tangent, with W the tangent at the best state mixed with a fifth of unpolarised light, where it is smooth; and of
+Tr ρ² less the share of the counting noise for purity. They are widened to hold the value of the best state, and
+cut to what is possible; about nearly pure states they are wider than that value's own scatter.
+Intervals of 95 % held 94 to 99 % of true values for mixtures of Φ+ with unpolarised light, at 50 to 2000 pairs a
+setting and down to purity 0.6, and the concurrence in 92 to 94 % of states of lower rank or with dephasing.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,7 +22,17 @@ import numpy as np
 import numpy.typing as npt
 
 from qdhil.metrics.estimate import Estimate
-from qdhil.metrics.two_qubit import Matrix, chsh_of_phi_plus, concurrence, fidelity, purity
+from qdhil.metrics.state_fit import lifted_starts, most_likely, states_of
+from qdhil.metrics.two_qubit import (
+    CHSH_OF_PHI_PLUS,
+    PHI_PLUS,
+    Matrix,
+    chsh_of_phi_plus,
+    concurrence,
+    concurrence_tangent,
+    fidelity,
+    purity,
+)
 
 Floats = npt.NDArray[np.float64]
 
@@ -33,16 +45,8 @@ POLARISATIONS: dict[str, tuple[complex, complex]] = {
     "L": (2**-0.5, 1j * 2**-0.5),
 }
 """Components along H and V; R = (H - iV)/√2 as in the reference."""
-_SMALLEST = 1e-9
-_LOWER = np.tril_indices(4)
-_STRICT = np.tril_indices(4, -1)
-_RESTARTS = 4
-_METRICS = {
-    "fidelity": fidelity,
-    "concurrence": concurrence,
-    "purity": purity,
-    "chsh": chsh_of_phi_plus,
-}
+_TSIRELSON = 2 * 2**0.5
+_MIXED = 0.2
 
 
 @dataclass(frozen=True)
@@ -77,11 +81,9 @@ def reconstruct_state(
     settings: Sequence[str],
     counts: Sequence[int],
     *,
-    resamples: int = 100,
-    seed: int = 0,
     confidence: float = 0.95,
 ) -> Tomography:
-    """Return the most likely state with intervals by resampling.
+    """Return the most likely state with intervals for what it is worth.
 
     Parameters
     ----------
@@ -89,35 +91,40 @@ def reconstruct_state(
         Polarisations of both photons, such as ``"HV"``, over H, V, D, A, R, L; equal exposure for all.
     counts
         Pairs in each setting.
-    resamples
-        Poisson resamples for the intervals.
-    seed
-        Seed of the resampling, so that a record can be recomputed.
     confidence
         Nominal coverage of the intervals.
 
     Raises
     ------
     ValueError
-        If a setting is unknown, the settings don't determine a state, there are no pairs or fewer than 20 resamples.
+        If a setting is unknown, the settings don't determine a state, or there are no pairs.
     """
+    from scipy.special import ndtri
+
     projectors = _projectors(settings)
     n = np.asarray(counts, np.float64)
-    if n.shape != (len(settings),) or bool((n < 0).any()) or n.sum() == 0 or resamples < 20:
-        raise ValueError("tomography needs one count a setting, none negative, not all zero, and 20 resamples or more")
-    inverted = _invert(projectors, n)
-    elements, loss = _most_likely(projectors, n, _starts(inverted))
-    rho = _state(elements)
-    rng = np.random.default_rng(seed)
-    states = []
-    for draw in rng.poisson(_expected(projectors, elements), (resamples, n.size)):
-        # a search from the fit alone ends in a nearby local minimum, and the spread comes out wrong
-        starts = [elements, _starts(_invert(projectors, draw))[-1]]
-        states.append(_state(_most_likely(projectors, draw, starts)[0]))
+    if n.shape != (len(settings),) or bool((n < 0).any()) or n.sum() == 0:
+        raise ValueError("tomography needs one count a setting, none negative, and not all zero")
+    parts = _inversion(projectors)
+    inverted = np.einsum("v,vij->ij", n, parts)
+    starts = lifted_starts(inverted)
+    elements, losses = most_likely(projectors, np.repeat(n[None], len(starts), 0), starts)
+    best = int(np.argmin(losses))
+    rho, loss = states_of(elements[best : best + 1])[0], float(losses[best])
+    reach = float(ndtri((1 + confidence) / 2))
+    chsh = chsh_of_phi_plus(rho)
+    found = {
+        "fidelity": (fidelity(rho), *_linear(n, parts, np.outer(PHI_PLUS, PHI_PLUS.conj()), reach), 0.0, 1.0),
+        "concurrence": (
+            concurrence(rho), *_linear(n, parts, concurrence_tangent(_smooth(rho)), reach), 0.0, 1.0,
+        ),
+        "purity": (purity(rho), *_unbiased_purity(n, parts, reach), 0.25, 1.0),
+        "chsh": (chsh, *_linear(n, parts, CHSH_OF_PHI_PLUS, reach), -_TSIRELSON, _TSIRELSON),
+    }  # fmt: skip
     tally = {setting: int(count) for setting, count in zip(settings, counts, strict=True)}
-    found = {name: _estimate(name, rho, states, tally, confidence) for name in _METRICS}
+    estimates = {name: _estimate(name, numbers, tally, confidence) for name, numbers in found.items()}
     eigenvalues = np.sort(np.linalg.eigvalsh(inverted / np.trace(inverted).real))[::-1]
-    return Tomography(rho, loss, tuple(float(value) for value in eigenvalues), **found)
+    return Tomography(rho, loss, tuple(float(value) for value in eigenvalues), **estimates)
 
 
 def _projectors(settings: Sequence[str]) -> Matrix:
@@ -134,71 +141,46 @@ def _projectors(settings: Sequence[str]) -> Matrix:
     return states
 
 
-def _invert(projectors: Matrix, n: Floats) -> Matrix:
-    """Return the Hermitian matrix, not normalised, whose projections are nearest to the counts."""
-    design = np.einsum("vi,vj->vij", projectors.conj(), projectors).reshape(n.size, 16)
-    solution = np.linalg.lstsq(design, n.astype(np.complex128), rcond=None)[0].reshape(4, 4)
-    return np.asarray((solution + solution.conj().T) / 2)
+def _inversion(projectors: Matrix) -> Matrix:
+    """Return the Hermitian matrix that one count in each setting adds to the linear inversion, (settings, 4, 4)."""
+    design = np.einsum("vi,vj->vij", projectors.conj(), projectors).reshape(len(projectors), 16)
+    parts = np.linalg.pinv(design).T.reshape(-1, 4, 4)
+    return np.asarray((parts + parts.conj().swapaxes(1, 2)) / 2)
 
 
-def _starts(inverted: Matrix) -> list[Floats]:
-    values, vectors = np.linalg.eigh(inverted)
-    starts = []
-    for part in np.geomspace(1e-4, 0.3, _RESTARTS):
-        lifted = np.maximum(values, part * values.max())
-        factor = np.linalg.cholesky((vectors * lifted) @ vectors.conj().T)
-        starts.append(np.concatenate((factor[_LOWER].real, factor[_STRICT].imag)))
-    return starts
+def _smooth(rho: Matrix) -> Matrix:
+    return np.asarray((1 - _MIXED) * rho + _MIXED * np.eye(4) / 4)
 
 
-def _factor(elements: Floats) -> Matrix:
-    factor = np.zeros((4, 4), np.complex128)
-    factor[_LOWER] = elements[:10]
-    factor[_STRICT] += 1j * elements[10:]
-    return factor
+def _linear(n: Floats, parts: Matrix, operator: Matrix, reach: float) -> tuple[float, float]:
+    """Return the interval of Tr(ρ·operator) by linear inversion, ``reach`` standard errors to both sides."""
+    weights, traces = np.einsum("ij,vji->v", operator, parts).real, np.einsum("vii->v", parts).real
+    total = float(n @ traces)
+    value = float(n @ weights) / total
+    error = math.sqrt(float(((weights - value * traces) ** 2) @ n)) / total
+    return value - reach * error, value + reach * error
 
 
-def _state(elements: Floats) -> Matrix:
-    factor = _factor(elements)
-    rho = factor @ factor.conj().T
-    return np.asarray(rho / np.trace(rho).real)
+def _unbiased_purity(n: Floats, parts: Matrix, reach: float) -> tuple[float, float]:
+    """Return the interval of Tr ρ² by linear inversion: the square of the noise is taken off, and adds to the error."""
+    overlaps, traces = np.einsum("vij,wji->vw", parts, parts).real, np.einsum("vii->v", parts).real
+    total = float(n @ traces)
+    value = float(n @ overlaps @ n - np.diag(overlaps) @ n) / total**2
+    slopes = 2 * (overlaps @ n / total**2 - value * traces / total)
+    variance = float(slopes**2 @ n + 2 * n @ overlaps**2 @ n / total**4)
+    return value - reach * math.sqrt(variance), value + reach * math.sqrt(variance)
 
 
-def _expected(projectors: Matrix, elements: Floats) -> Floats:
-    return np.asarray(np.sum(np.abs(projectors.conj() @ _factor(elements)) ** 2, axis=1) + _SMALLEST)
-
-
-def _most_likely(projectors: Matrix, n: Floats, starts: Sequence[Floats]) -> tuple[Floats, float]:
-    from scipy.optimize import least_squares
-
-    def residuals(elements: Floats) -> Floats:
-        m = _expected(projectors, elements)
-        return np.asarray((m - n) / np.sqrt(m))
-
-    def slopes(elements: Floats) -> Floats:
-        amplitudes = projectors.conj() @ _factor(elements)
-        products = 2 * np.einsum("vi,vk->vik", projectors.conj(), amplitudes.conj())
-        by_element = np.hstack((products[:, *_LOWER].real, -products[:, *_STRICT].imag))
-        m = _expected(projectors, elements)
-        return np.asarray((0.5 * (1 + n / m) / np.sqrt(m))[:, None] * by_element)
-
-    fits = [least_squares(residuals, start, jac=slopes, max_nfev=500, xtol=1e-8, ftol=1e-8) for start in starts]
-    best = min(fits, key=lambda fit: float(fit.cost))
-    return np.asarray(best.x), float(best.cost)
-
-
-def _estimate(name: str, rho: Matrix, states: list[Matrix], tally: dict[str, int], confidence: float) -> Estimate:
-    from scipy.special import stdtrit
-
-    worth = _METRICS[name]
-    value, again = worth(rho), [worth(state) for state in states]
-    reach = float(stdtrit(len(again) - 1, (1 + confidence) / 2)) * float(np.std(again, ddof=1))
-    top = 2 * 2**0.5 if name == "chsh" else 1.0
+def _estimate(
+    name: str, numbers: tuple[float, float, float, float, float], tally: dict[str, int], confidence: float
+) -> Estimate:
+    """Return the estimate of (value, low, high, least, most)."""
+    value, low, high, least, most = numbers
     return Estimate(
         definition=f"entanglement.tomography.{name}",
         value=value,
-        low=max(value - reach, 0.0),
-        high=min(value + reach, top),
+        low=min(max(low, least), value),
+        high=max(min(high, most), value),
         confidence=confidence,
         counts=tally,
         window_ps=None,

@@ -12,8 +12,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from qdhil.instruments.config import Controller, Cryostat, Switch, Tagger
+from qdhil.instruments.config import Addressed, Controller, Cryostat, OtherInstrument, Switch, Tagger
 from qdhil.model_files import Strict, read_toml
+
+REQUIRED_ROLES = ("controller", "tagger", "cryostat", "switch")
+_NEVER_SHARED = ("controller", "tagger", "switch")
+"""A cold finger may hold the dots of several rigs, and one spectrum analyser may look at them all."""
 
 
 class Instruments(Strict):
@@ -23,6 +27,18 @@ class Instruments(Strict):
     tagger: Tagger
     cryostat: Cryostat
     switch: Switch
+    others: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], OtherInstrument] = Field(default_factory=dict)
+    """Further instruments by role: a campaign does not need them, but their identity is checked."""
+
+    @model_validator(mode="after")
+    def _roles_distinct(self) -> Instruments:
+        if taken := self.others.keys() & set(REQUIRED_ROLES):
+            raise ValueError(f"others must not repeat {', '.join(sorted(taken))}")
+        return self
+
+    def by_role(self) -> dict[str, Addressed]:
+        """Return every instrument: the required ones, then the others."""
+        return {role: getattr(self, role) for role in REQUIRED_ROLES} | self.others
 
 
 class Calibration(Strict):
@@ -95,7 +111,7 @@ class Rack(Strict):
     def _instruments_not_shared(self) -> Rack:
         owner: dict[str, str] = {}
         for name, rig in self.rigs.items():
-            for role in ("controller", "tagger", "switch"):
+            for role in _NEVER_SHARED:
                 resource = getattr(rig.instruments, role).resource
                 if owner.setdefault(resource, name) != name:
                     raise ValueError(f"rigs {owner[resource]} and {name} share {resource}")

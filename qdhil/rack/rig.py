@@ -32,15 +32,28 @@ class Rig:
         self.tagger = TimeTagger(Session(name, "tagger", instruments.tagger, backend), instruments.tagger)
         self.cryostat = LakeShore336(Session(name, "cryostat", instruments.cryostat, backend), instruments.cryostat)
         self.switch = DiConGP600(Session(name, "switch", instruments.switch, backend), instruments.switch)
+        self.others = {
+            role: Session(name, role, other, backend) for role, other in instruments.others.items() if other.is_visa
+        }
+
+    @property
+    def identities(self) -> dict[str, str]:
+        """What each instrument answered to ``*IDN?`` when it was opened last, by role."""
+        return {session.role: session.identity for session in self._sessions if session.identity is not None}
 
     @property
     def _sessions(self) -> tuple[Session, ...]:
-        return (self.controller.session, self.tagger.session, self.cryostat.session, self.switch.session)
+        needed = (self.controller.session, self.tagger.session, self.cryostat.session, self.switch.session)
+        return (*needed, *self.others.values())
 
     def open(self) -> None:
-        """Connect to every instrument and check its identity, or raise InfraFault."""
+        """Connect to every instrument that names an identity and check it, or raise InfraFault.
+
+        Other instruments without ``expect_idn`` are connected to when they are first spoken to.
+        """
         for session in self._sessions:
-            session.open()
+            if session.expects_identity:
+                session.open()
 
     def close(self) -> None:
         """Close every session."""

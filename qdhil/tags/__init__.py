@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qdhil.tags.formats import open_recording, open_tags
-from qdhil.tags.recording import MARKER_BASE, SYNC, DelayHistogram, Histograms, Recording
+from qdhil.tags.recording import MARKER_BASE, SYNC, DelayHistogram, Histograms, Recording, Spectrum
 from qdhil.tags.segments import write_segment
 from qdhil.tags.stream import TagFile, Tags, collect, in_order
 
@@ -13,6 +13,7 @@ __all__ = [
     "DelayHistogram",
     "Histograms",
     "Recording",
+    "Spectrum",
     "TagFile",
     "Tags",
     "collect",

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-SLOTS, SYNC_SLOT, UNKNOWN_SLOT, OVERFLOW_SLOT = 128, 64, 126, 127
+SYNC_SLOT, UNKNOWN_SLOT, OVERFLOW_SLOT = 64, 126, 127
 
 ABOVE, LAST, FALLS, FIRST_FALL, UNKNOWN, HIGHEST, OVERFLOWS, PHOTONS, LATE, DISORDERED = range(10)
 """Slots of a decoder's state: what overflows added to the counter, the counter before (or :data:`NEVER` after an
@@ -25,22 +25,27 @@ STATE_SLOTS = 10
 NEVER, UNCHANGED = -(1 << 62), -(1 << 61)
 
 _Ints = npt.NDArray[np.int64]
+_Places = npt.NDArray[np.uint64]
+"""Unsigned, because an index that could be negative costs a test for each tag."""
 
 
 @njit(cache=True, nogil=True)
-def _slot(record: int, pico: bool, t3: bool) -> int:
-    """Return the slot; in a PicoHarp's records channel 15 is special, elsewhere the top bit tells."""
+def _special_slot(record: int, pico: bool, t3: bool) -> int:
+    """Return the slot of a special record: in a PicoHarp's channel 15, elsewhere one with the top bit."""
     if not pico:
         code = record >> 25
         known = code < 80 or code == OVERFLOW_SLOT
         return code if known and not (t3 and code == SYNC_SLOT) else UNKNOWN_SLOT
-    channel = record >> 28
-    if channel < 15:
-        return channel
     marker = (record >> 16) & 0xFFF if t3 else record & 15
     if marker == 0:
         return OVERFLOW_SLOT
     return SYNC_SLOT + marker if marker < 16 else UNKNOWN_SLOT
+
+
+@njit(cache=True, nogil=True)
+def _inputs(pico: bool) -> tuple[np.uint32, np.uint32]:
+    """Return how far a record is shifted to its input, and the first number that is none but special."""
+    return (np.uint32(28), np.uint32(15)) if pico else (np.uint32(25), np.uint32(64))
 
 
 @njit(cache=True, nogil=True)
@@ -54,20 +59,35 @@ def survey(
     records: npt.NDArray[np.uint32], pico: bool, t3: bool, mask: int, counted: bool, counts: _Ints
 ) -> tuple[int, int]:
     """Count a block's records by slot; return its overflows, and the ``LAST`` that the next block begins with."""
-    overflows, last = 0, UNCHANGED
+    overflows = 0
+    last: Any = UNCHANGED
+    shift, special = _inputs(pico)
     for i in range(records.size):
-        record: Any = np.int64(records[i])
-        slot = _slot(record, pico, t3)
+        slot: Any = records[i] >> shift
+        if slot >= special:
+            record = np.int64(records[i])
+            slot = np.uint64(_special_slot(record, pico, t3))
+            if slot == OVERFLOW_SLOT:
+                overflows += _overflows(record, mask, counted)
         counts[slot] += 1
-        if slot <= SYNC_SLOT:
-            last = record & mask
-        elif slot == OVERFLOW_SLOT:
-            overflows += _overflows(record, mask, counted)
-            last = NEVER
+    for i in range(records.size - 1, -1, -1):
+        record = np.int64(records[i])
+        slot = records[i] >> shift
+        if slot >= special:
+            slot = np.uint64(_special_slot(record, pico, t3))
+        if slot <= SYNC_SLOT or slot == OVERFLOW_SLOT:
+            last = NEVER if slot == OVERFLOW_SLOT else record & mask
+            break
     return overflows, last
 
 
 @njit(cache=True, nogil=True)
+def _time_ps(count: int, whole_ps: int, unit_ps: float) -> Any:
+    """Return a count in ps, exactly where the unit is whole."""
+    return count * whole_ps if whole_ps > 0 else np.int64(np.rint(count * unit_ps))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def decode(
     records: npt.NDArray[np.uint32],
     start: int,
@@ -75,7 +95,7 @@ def decode(
     limits: tuple[int, int],
     units: tuple[int, float, int, float],
     state: _Ints,
-    places: _Ints,
+    places: _Places,
     times: _Ints,
     since_ps: _Ints | None,
     names: npt.NDArray[np.int16],
@@ -93,28 +113,27 @@ def decode(
     """
     pico, bits, since_mask, wrap, counted = layout
     slack, late_bins = limits
-    whole_ps, unit_ps, whole_bin_ps, bin_ps = units
+    shift, first_special = _inputs(pico)
     mask = (1 << bits) - 1
     above, last, highest = state[ABOVE], state[LAST], state[HIGHEST]
-    late, special, disordered = 0, 0, 0
-    before: Any = NEVER
-    at: Any = 0
+    late, special, disordered, before = 0, 0, 0, NEVER
+    at: Any = np.uint64(0)
     for i in range(records.size):
+        slot: Any = records[i] >> shift
         record: Any = np.int64(records[i])
-        slot = _slot(record, pico, since_ps is not None)
         counter = record & mask
         since = (record >> bits) & since_mask
-        if slot >= SYNC_SLOT:
+        if slot >= first_special:
             special += 1
             since = 0
-            if slot == OVERFLOW_SLOT:
-                steps = _overflows(record, mask, counted)
-                above += steps * wrap
-                state[OVERFLOWS] += steps
-                last = NEVER
-                continue
-            if slot == UNKNOWN_SLOT:
-                if state[UNKNOWN] < 0:
+            slot = np.uint64(_special_slot(record, pico, since_ps is not None))
+            if slot >= UNKNOWN_SLOT:
+                if slot == OVERFLOW_SLOT:
+                    steps = _overflows(record, mask, counted)
+                    above += steps * wrap
+                    state[OVERFLOWS] += steps
+                    last = NEVER
+                elif state[UNKNOWN] < 0:
                     state[UNKNOWN] = start + i
                 continue
             if slot > SYNC_SLOT and pico and since_ps is None:
@@ -127,23 +146,22 @@ def decode(
                 state[FIRST_FALL] = start + i if state[FALLS] == 0 else state[FIRST_FALL]
                 state[FALLS] += 1
             last = counter
-        total = above + counter
-        time = total * whole_ps if whole_ps > 0 else np.int64(np.rint(total * unit_ps))
+        time = _time_ps(above + counter, units[0], units[1])
         if channels is None:
             at = places[slot]
-            places[slot] = at + 1
+            places[slot] = at + np.uint64(1)
         else:
             channels[at] = names[slot]
         if since_ps is not None:
             late += since > late_bins
-            later = since * whole_bin_ps if whole_bin_ps > 0 else np.int64(np.rint(since * bin_ps))
+            later = _time_ps(since, units[2], units[3])
             since_ps[at] = later
             time += later
         disordered += time < before
         before = time
         times[at] = time
         if channels is not None:
-            at += 1
+            at += np.uint64(1)
     if channels is not None:
         places[0] = at
     state[ABOVE], state[LAST], state[HIGHEST] = above, last, highest

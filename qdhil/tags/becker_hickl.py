@@ -1,11 +1,12 @@
-"""Becker & Hickl FIFO files (.spc) of the SPC-1xx and SPC-8xx cards: 32-bit records after a 32-bit header.
+"""Becker & Hickl FIFO files (.spc): a header of one record's size, then records as the card writes them.
 
-Header: bit 31 set, bits 0 to 23 the macro time clock in 0.1 ns. A record is, from the top: invalid, overflow,
-gap, marker, ADC (12 bits), routing (4 bits), macro time (12 bits). An invalid overflow record counts overflows
-in its low 28 bits; an overflow bit elsewhere means one. The card works in reversed start-stop mode, so the time
-since the laser pulse is 4095 - ADC, whose unit only the .set file beside the .spc tells.
+Header of 32 bits: 1, routing bits 4, raw, markers, femtoseconds, six inputs (SPC-QC only), then the macro time clock in
+0.1 ns (24 bits), or in fs where a SPC-QC says so (22 bits). Of 48 bits (SPC-600): a word whose bits 8 to 11 count
+routing bits, the clock in 0.1 ns, and 0. All but the SPC-QC work in reversed start-stop mode, so the time since the
+laser pulse is the highest ADC value less the ADC. Its unit only the .set file beside the .spc tells; which card
+wrote the records the .set file tells too, otherwise the records themselves.
 
-Source: The bh TCSPC Handbook, "Data structure of FIFO files".
+The "absolute time" mode of SPC-QC cards can't be told from the others; there the time since the pulse means nothing.
 """
 
 from __future__ import annotations
@@ -19,45 +20,69 @@ import numpy as np
 import numpy.typing as npt
 
 from qdhil.errors import FormatError
+from qdhil.tags.becker_hickl_records import CLASSIC, QC_FOUR, QC_SIX, SPC600_LONG, SPC600_SHORT, Events, SpcLayout
+from qdhil.tags.fixed_records import read_blocks, whole_records
 from qdhil.tags.recording import MARKER_BASE
-from qdhil.tags.stream import BLOCK_TAGS, LATEST_PS, TagFile, Tags
+from qdhil.tags.stream import LATEST_PS, TagFile, Tags
 
-_INVALID, _OVERFLOW, _GAP, _MARKER = (np.uint32(1 << bit) for bit in (31, 30, 29, 28))
-_WRAP = 4096
-_CLOCK_STEP_PS = 100
-_SLOWEST_CLOCK = 100_000
-_SNIFFED = 512
+_FASTEST_PS, _SLOWEST_PS = 1.0, 1e7
+_SPC600_CLOCK_PS = 50_000
+_SNIFFED, _FEWEST = 512, 7
 _MOST_OVERFLOWS = 1 << 26
 _LARGEST_SETUP = 1 << 22
-_OTHER_RECORDS = frozenset((0x21, 0x22, 0x23, 0x24, 0x27, 0x29, *range(0x8B, 0x8F)))
-"""Module codes of .set files whose .spc files have other records: SPC-600, 630, 700, 730, 930, DPC-230, SPC-QC."""
+_UNREAD = frozenset((0x23, 0x24, 0x27, 0x29))
+"""Module codes of .set files whose .spc files have other records: SPC-700, 730, 930, DPC-230."""
+_SPC600, _QC_FOUR, _QC_SIX = (0x21, 0x22), (0x8B, 0x8C), (0x8D, 0x8E)
 
 
 def looks_like_spc(start: bytes) -> bool:
     """Return whether a file's first bytes are a header and records whose macro time rises between overflows."""
-    words = np.frombuffer(start[: len(start) - len(start) % 4], "<u4")[: _SNIFFED + 1]
-    if words.size < 8 or not words[0] & _INVALID or words[0] & np.uint32(0x78000000):
-        return False
-    if not 0 < int(words[0]) & 0xFFFFFF <= _SLOWEST_CLOCK:
-        return False
-    total, kept, counts = _macro_time(words[1:])
-    falls = bool(np.any(np.diff(total[kept]) < 0))
-    return not falls and bool(kept.any()) and int(counts.max()) < _MOST_OVERFLOWS
+    return bool(_possible(start))
 
 
-def _macro_time(
-    records: npt.NDArray[np.uint32],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
-    """Return the macro time of each record, whether it is a photon or marker, and its overflows."""
-    invalid, overflow, marker = ((records & bit) != 0 for bit in (_INVALID, _OVERFLOW, _MARKER))
-    counting = invalid & overflow & ~marker
-    counts = np.where(counting, records & np.uint32(0x0FFFFFFF), overflow).astype(np.int64)
-    total = (records & np.uint32(0xFFF)).astype(np.int64) + _WRAP * np.cumsum(counts)
-    return total, ~invalid | marker, counts
+def _possible(start: bytes) -> list[SpcLayout]:
+    """Return the layouts in which the first records make sense, those of the header's flags first."""
+    candidates: list[SpcLayout] = [SPC600_LONG]
+    if len(start) >= 4 and start[3] & 0x80:
+        qc = start[3] & 0x04
+        candidates = [*([QC_SIX if start[2] & 0x80 else QC_FOUR] if qc else []), CLASSIC, SPC600_SHORT]
+    found = [layout for layout in candidates if _makes_sense(start, layout)]
+    return found[:1] if found[:1] in ([QC_FOUR], [QC_SIX]) else found
+
+
+def _makes_sense(start: bytes, layout: SpcLayout) -> bool:
+    size = layout.header_bytes
+    if not _FASTEST_PS <= _clock_ps(start, layout) <= _SLOWEST_PS or (layout is CLASSIC and start[3] & 1):
+        return False
+    if layout is SPC600_SHORT and _clock_ps(start, layout) != _SPC600_CLOCK_PS:
+        return False
+    if layout is SPC600_LONG and (start[4:6] != b"\0\0" or start[0] > 15 or start[1] & 0xE0 or start[3] & 0x80):
+        return False
+    records = np.frombuffer(start[: len(start) - len(start) % size], layout.record)[1 : _SNIFFED + 1]
+    if records.size < _FEWEST:
+        return False
+    events = layout.decode(records)
+    total = events.macro + layout.wrap * np.cumsum(events.overflows)
+    rises = bool(np.all(np.diff(total[events.kept]) >= 0)) and bool(events.kept.any())
+    if layout in (QC_FOUR, QC_SIX) and not events.overflows.any():
+        return False
+    return rises and not events.odd.any() and int(events.overflows.max()) < _MOST_OVERFLOWS
+
+
+def _clock_ps(header: bytes, layout: SpcLayout) -> float:
+    """Return the unit of the macro time in ps; 0 where the header is too short."""
+    if len(header) < layout.header_bytes:
+        return 0.0
+    if layout is SPC600_LONG:
+        return int.from_bytes(header[2:4], "little") * 100.0
+    word = int.from_bytes(header[:4], "little")
+    if layout in (QC_FOUR, QC_SIX):
+        return (word & 0x3FFFFF) * (1e-3 if word & 1 << 24 else 100.0)
+    return (word & 0xFFFFFF) * 100.0
 
 
 class SpcFile(TagFile):
-    """An .spc file; the .set file beside it, if there is one, gives the unit of the time since the pulse.
+    """An .spc file; the .set file beside it, if there is one, tells the card and the unit of the time since the pulse.
 
     Parameters
     ----------
@@ -69,69 +94,87 @@ class SpcFile(TagFile):
     Raises
     ------
     FormatError
-        If the file is truncated, or its .set file says that it is of another card.
+        If the file is truncated, its .set file says that it is of a card that isn't known, or its records could be
+        of two.
     """
 
     def __init__(self, path: Path, *, partial: bool = False) -> None:
-        body = path.stat().st_size - 4
-        self._count, rest = divmod(max(body, 0), 4)
-        if rest and not partial:
-            raise FormatError(f"truncated: {body} bytes after the header are no whole number of 4-byte records")
         with path.open("rb") as file:
-            clock_ps = (int.from_bytes(file.read(4), "little") & 0xFFFFFF) * _CLOCK_STEP_PS
-        setup = _setup_beside(path)
-        self._bin_ps = _bin_ps(setup)
+            start = file.read(8 * _SNIFFED)
+        setup, module = _setup_beside(path)
+        self._layout = _layout(start, module)
+        self._at = self._layout.header_bytes
+        self._count, warnings = whole_records(path, self._at, self._at, partial=partial)
+        self._bin_ps = _bin_ps(setup, self._layout.bins)
+        self._routing_bits = start[3] >> 3 & 15
         super().__init__(
             path,
             "becker-hickl-spc",
             most_tags=self._count,
-            header=setup,
+            header={"records": self._layout.name, **setup},
             has_since=self._bin_ps > 0,
-            resolution_ps=clock_ps,
+            resolution_ps=_clock_ps(start, self._layout),
         )
-        if rest:
-            self.warnings.append(f"truncated: the file ends within a record; {self._count} were read")
+        self.warnings += warnings
         if not self._bin_ps:
             self.warnings.append("no .set file beside the .spc tells the unit of the time since the laser pulse")
         self._gaps = 0
 
     def blocks(self) -> Iterator[Tags]:
         """Yield the tags in blocks."""
-        above, last, skipped = 0, 0, 0
+        above, last, lost = 0, 0, 0
         self._gaps = 0
-        with self.path.open("rb") as file:
-            file.seek(4)
-            for start in range(0, self._count, BLOCK_TAGS):
-                size = min(BLOCK_TAGS, self._count - start)
-                records = np.frombuffer(file.read(4 * size), "<u4")
-                if records.size < size:
-                    raise FormatError("the file became shorter while it was read")
-                total, kept, counts = _macro_time(records)
-                total += above
-                above += _WRAP * int(counts.sum())
-                if above * self.resolution_ps > LATEST_PS:
-                    raise FormatError("times beyond 2^62 ps: damaged file")
-                self._gaps += int(np.count_nonzero(kept & ((records & _GAP) != 0)))
-                skipped += int(np.count_nonzero(~kept & ((records & _OVERFLOW) == 0)))
-                if bool(kept.any()):
-                    last = _check_order(total[kept], last)
-                    yield self._tags(records[kept], total[kept])
-        if skipped:
-            self.warnings.append(f"{skipped} photons outside the time window of the card were left out")
+        wrap = self._layout.wrap
+        for start, records in read_blocks(self.path, self._at, self._count, self._layout.record):
+            events = self._layout.decode(records)
+            if bool(events.odd.any()):
+                raise FormatError(f"record {start + int(np.argmax(events.odd))} is none of {self._layout.name} cards")
+            if (above + wrap * float(events.overflows.sum())) * self.resolution_ps > LATEST_PS:
+                raise FormatError("times beyond 2^62 ps: damaged file")
+            total = above + events.macro + wrap * np.cumsum(events.overflows)
+            above += wrap * int(events.overflows.sum())
+            self._gaps += int(np.count_nonzero(events.kept & events.gap))
+            lost += int(np.count_nonzero(events.lost))
+            if bool(events.kept.any()):
+                last = _check_order(total[events.kept], last)
+                yield self._tags(events, total)
+        if lost:
+            self.warnings.append(f"{lost} photons outside the time window of the card were left out")
         if self._gaps:
             self.warnings.append(f"photons were lost before {self._gaps} records (full buffer): no rate follows")
 
-    def _tags(self, records: npt.NDArray[np.uint32], total: npt.NDArray[np.int64]) -> Tags:
-        routing = ((records >> np.uint32(12)) & np.uint32(15)).astype(np.int16)
-        marker = (records & _MARKER) != 0
-        channels = np.where(marker, MARKER_BASE + routing, routing).astype(np.int16)
-        adc = ((records >> np.uint32(16)) & np.uint32(0xFFF)).astype(np.int64)
-        since = np.where(marker, 0, np.rint((4095 - adc) * self._bin_ps)).astype(np.int64)
-        return Tags(total * round(self.resolution_ps), channels, since if self.has_since else since[:0])
+    def _tags(self, events: Events, total: npt.NDArray[np.int64]) -> Tags:
+        kept, unit_ps = events.kept, self.resolution_ps
+        marker = events.marker[kept]
+        channel = events.routing[kept] | events.input[kept] << self._routing_bits
+        channels = np.where(marker, MARKER_BASE + events.routing[kept], channel).astype(np.int16)
+        since = np.where(marker, 0, np.rint(events.since[kept] * self._bin_ps)).astype(np.int64)
+        whole = unit_ps == round(unit_ps)
+        times = total[kept] * round(unit_ps) if whole else np.rint(total[kept] * unit_ps).astype(np.int64)
+        return Tags(times, channels, since if self.has_since else since[:0])
 
     def duration_s(self, last_ps: int) -> float | None:
         """Return the span of the records in s, or ``None`` where photons were lost."""
         return None if self._gaps else last_ps * 1e-12
+
+
+def _layout(start: bytes, module: int | None) -> SpcLayout:
+    """Return the layout that the .set file's module code and the first records agree on."""
+    found = _possible(start)
+    if module is not None:
+        wanted: tuple[SpcLayout, ...] = (CLASSIC,)
+        if module in _SPC600:
+            wanted = (SPC600_LONG, SPC600_SHORT)
+        elif module in _QC_FOUR + _QC_SIX:
+            wanted = (QC_SIX if module in _QC_SIX else QC_FOUR,)
+        found = [layout for layout in wanted if layout in found or _makes_sense(start, layout)]
+    if not found:
+        said = "" if module is None else f" of module {module:#x}, which the .set file names"
+        raise FormatError(f"the first records are not those{said}: damaged file")
+    if len(found) > 1:
+        names = " or ".join(layout.name for layout in found)
+        raise FormatError(f"records of {names}: put the .set file beside the .spc, which tells the card")
+    return found[0]
 
 
 def _check_order(total: npt.NDArray[np.int64], last: int) -> int:
@@ -144,23 +187,23 @@ def _check_order(total: npt.NDArray[np.int64], last: int) -> int:
     return int(total[-1])
 
 
-def _setup_beside(path: Path) -> dict[str, str]:
-    """Return the parameters of the .set file, by their names such as SP_TAC_R."""
+def _setup_beside(path: Path) -> tuple[dict[str, str], int | None]:
+    """Return the parameters of the .set file, by their names such as SP_TAC_R, and its module code."""
     beside = next((p for p in (path.with_suffix(".set"), path.with_suffix(".SET")) if p.is_file()), None)
     if beside is None or beside.stat().st_size > _LARGEST_SETUP:
-        return {}
+        return {}, None
     data = beside.read_bytes()
     module = int.from_bytes(data[:2], "little") >> 4 & 0xFF
-    if module in _OTHER_RECORDS:
+    if module in _UNREAD:
         raise FormatError(f"{beside.name} is of module {module:#x}, whose records are not read")
     found = re.findall(rb"#\w\w \[(\w+),\w,([^\]]*)\]", data)
-    return {name.decode("ascii"): value.decode("latin-1") for name, value in found}
+    return {name.decode("ascii"): value.decode("latin-1") for name, value in found}, module
 
 
-def _bin_ps(setup: dict[str, str]) -> float:
-    """Return the step of the ADC in ps: the range of the TAC over its gain and 4096; 0 where unknown."""
+def _bin_ps(setup: dict[str, str], bins: int) -> float:
+    """Return the step of the ADC in ps: the range of the TAC over its gain and its bins; 0 where unknown."""
     try:
-        step_ps = float(setup["SP_TAC_R"]) * 1e12 / float(setup["SP_TAC_G"]) / _WRAP
+        step_ps = float(setup["SP_TAC_R"]) * 1e12 / float(setup["SP_TAC_G"]) / bins
     except (KeyError, ValueError, ZeroDivisionError):
         return 0.0
     return step_ps if math.isfinite(step_ps) and 0 < step_ps < 1e6 else 0.0

@@ -13,7 +13,8 @@ from qdhil.tags.histogram_text import read_histogram_text
 from qdhil.tags.picoquant_histograms import read_fixed_histograms, read_phu
 from qdhil.tags.picoquant_records import is_histograms, open_fixed
 from qdhil.tags.qutag import QutagFile, looks_like_qutag
-from qdhil.tags.recording import DelayHistogram, Histograms, Recording
+from qdhil.tags.recording import DelayHistogram, Histograms, Recording, Spectrum
+from qdhil.tags.spectrum_text import looks_like_spectrum, read_spectrum
 from qdhil.tags.stream import TagFile
 from qdhil.tags.swabian import SwabianFile, looks_like_swabian
 
@@ -26,12 +27,20 @@ _BY_LOOKS: tuple[tuple[Callable[[bytes], bool], type[QutagFile | SwabianFile | S
     (looks_like_qutag, QutagFile),
 )
 """Formats without a magic number, told by whether their first records make sense."""
+_SETUP = b"*IDENTIFICATION"
+_CONVERT = "convert it to .ptu or a two-column histogram"
 _KNOWN_BUT_UNREAD = {
-    b"PK\x03\x04": "a zip archive",
-    b"\x93NUMPY": "a NumPy array",
-    b"SIMPLE  =": "a FITS file",
-    b"\x1f\x8b": "a gzip archive",
-    b"%PDF": "a PDF document",
+    b"PK\x03\x04": ("a zip archive", _CONVERT),
+    b"\x93NUMPY": ("a NumPy array", _CONVERT),
+    b"SIMPLE  =": ("a FITS file", _CONVERT),
+    b"\x1f\x8b": ("a gzip archive", _CONVERT),
+    b"%PDF": ("a PDF document", _CONVERT),
+    b"\xd0\xcf\x11\xe0": ("an Office document", _CONVERT),
+    b"SITT": (
+        "a Swabian .ttbin file, of no public format",
+        "read it with the FileReader of their TimeTagger library and write records of 16 bytes: type u1, 0 u1, "
+        "missed u2, channel i4, time i8 in ps",
+    ),
 }
 
 
@@ -59,13 +68,17 @@ def open_tags(path: Path, *, partial: bool = False) -> TagFile | None:
         raise FormatError(f"{path}: {error.strerror or error}") from error
 
 
-def open_recording(path: Path, *, partial: bool = False) -> Recording | DelayHistogram | Histograms:
-    """Read a whole recording: time tags, one histogram, or several.
+def open_recording(
+    path: Path, *, partial: bool = False, spectrum: bool = False
+) -> Recording | DelayHistogram | Histograms | Spectrum:
+    """Read a whole recording: time tags, one histogram of delays, several, or an optical spectrum.
 
     Parameters
     ----------
     path, partial
         As in :func:`open_tags`.
+    spectrum
+        Read text as a spectrum, where that isn't plain from it.
 
     Raises
     ------
@@ -76,7 +89,7 @@ def open_recording(path: Path, *, partial: bool = False) -> Recording | DelayHis
     try:
         if path.stat().st_size > _LARGEST_BYTES:
             raise FormatError(f"{path.stat().st_size} bytes are more than this reader holds in memory")
-        return file.read() if file else _histograms(path, _start(path))
+        return file.read() if file else _curves(path, _start(path), spectrum)
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
     except OSError as error:
@@ -107,22 +120,25 @@ def _tag_file(path: Path, start: bytes, partial: bool) -> TagFile | None:
         return photon_hdf5.PhotonHdf5File(path)
     if start.startswith(segments.MAGIC):
         return segments.SegmentFile(path)
-    for magic, what in _KNOWN_BUT_UNREAD.items():
+    for magic, (what, advice) in _KNOWN_BUT_UNREAD.items():
         if start.startswith(magic):
-            raise FormatError(f"{what}, which is not read; convert it to .ptu or a two-column histogram")
+            raise FormatError(f"{what}, which is not read; {advice}")
+    if _SETUP in start[:64]:
+        raise FormatError("a Becker & Hickl .set or .sdt file, which is not read; tags are in the .spc file beside it")
     for looks_like, opened in _BY_LOOKS:
         if looks_like(start):
             return opened(path, partial=partial)
     return None
 
 
-def _histograms(path: Path, start: bytes) -> DelayHistogram | Histograms:
+def _curves(path: Path, start: bytes, spectrum: bool) -> DelayHistogram | Histograms | Spectrum:
     if start.startswith(picoquant.MAGIC_HISTOGRAMS):
         return read_phu(path)
     if fixed_header.family_of(start):
         return read_fixed_histograms(path)
     if path.stat().st_size > _LARGEST_TEXT_BYTES:
         raise FormatError(f"{path.stat().st_size} bytes are more than a histogram as text can need")
+    data = path.read_bytes()
     if looks_like_harp_export(start):
-        return read_harp_export(path.read_bytes())
-    return read_histogram_text(path.read_bytes())
+        return read_harp_export(data)
+    return read_spectrum(data) if spectrum or looks_like_spectrum(data) else read_histogram_text(data)

@@ -26,14 +26,14 @@ from qdhil.tags.histogram_checks import check_values
 from qdhil.tags.recording import DelayHistogram, Histograms
 from qdhil.tags.text_table import decode_text
 
-_TITLE = re.compile(rb"\A(?:\xef\xbb\xbf)?#\w+harp[^\n]*histogram", re.IGNORECASE)
+_TITLE = re.compile(rb"\A(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?#\w+harp[^\n]*histogram", re.IGNORECASE)
 _PER_CURVE, _CURVE, _NS, _COUNTS = "channels per curve", "display curve", "ns/", "counts"
 _MOST_BINS, _MOST_CURVES = 1 << 22, 512
 
 
 def looks_like_harp_export(start: bytes) -> bool:
     """Return whether a file's first line is the title of such an export."""
-    return bool(_TITLE.match(start))
+    return bool(_TITLE.match(start.replace(b"\0", b"")))
 
 
 def read_harp_export(data: bytes) -> Histograms:

@@ -10,6 +10,10 @@ from qdhil.errors import FormatError
 _CLIPPED = frozenset((1 << bits) - 1 for bits in (8, 12, 14, 15, 16, 24, 31, 32))
 _EXACT = float(1 << 53)
 _HIGH, _TIES = 500, 5
+_BURST, _FEWEST = 10.0, 10.0
+_ROUNDS = 10
+_NEVER = 1e-12
+"""Chance of a bin's count in a snapshot below which it isn't the source's."""
 
 
 def check_values(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
@@ -52,3 +56,29 @@ def check_clipping(counts: npt.NDArray[np.int64]) -> None:
     # at such heights Poisson counts hardly ever share their largest value
     if top >= _HIGH and full >= _TIES:
         raise FormatError(f"{full} bins share the largest count, {top}: they are clipped")
+
+
+def burst_snapshots(snapshots: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Return which of consecutive histograms hold bursts, as electrical pick-up makes them, shape (snapshots,).
+
+    Such hold more than ten times the median counts, or more in one bin than the rest's fullest bin gives by chance.
+    Neither looks at where the bin is, so that nothing that follows from the others is biased by it.
+
+    Parameters
+    ----------
+    snapshots
+        Counts, shape (snapshots, bins).
+    """
+    from scipy.special import pdtrc
+
+    totals, fullest = snapshots.sum(axis=1), snapshots.max(axis=1)
+    burst: npt.NDArray[np.bool_] = totals > _BURST * max(float(np.median(totals)), _FEWEST)
+    for _ in range(_ROUNDS):
+        quiet = snapshots[~burst].sum(axis=0)
+        share = float(quiet.max()) / max(float(quiet.sum()), 1.0)
+        # counts of few are judged as if there were one in ten snapshots
+        more = ~burst & (pdtrc(fullest - 1.0, np.maximum(share * totals, 0.1)) < _NEVER)
+        if not more.any():
+            break
+        burst |= more
+    return burst

@@ -22,6 +22,8 @@ _BLOCKS = (0x2001FFFF, _ANSI, _WIDE, 0xFFFFFFFF)
 _SCALARS = (0xFFFF0008, 0x00000008, 0x10000008, 0x11000008, 0x12000008)
 _LONGEST_TEXT = 1 << 16
 _MOST_TAGS = 20_000
+_SYNC = 0.01
+"""Sync rate and sync period of one header agree better than this."""
 
 
 def read_header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
@@ -122,7 +124,14 @@ def open_ptu(path: Path, *, partial: bool = False) -> TttrFile:
         resolution_ps=required(header, "MeasDesc_Resolution", float) * 1e12 if layout.t3 else 0.0,
         stopped_s=stopped * 1e-3 if isinstance(stopped, int | float) and math.isfinite(stopped) else 0.0,
     )
-    return TttrFile(path, "picoquant-ptu", header, records, partial=partial)
+    opened = TttrFile(path, "picoquant-ptu", header, records, partial=partial)
+    sync_hz = header.get("TTResult_SyncRate", 0)
+    if layout.t3 and isinstance(sync_hz, int) and sync_hz > 0 and abs(sync_hz * records.unit_ps * 1e-12 - 1) > _SYNC:
+        opened.warnings.append(
+            f"the header's sync rate of {sync_hz} Hz contradicts its sync period of {records.unit_ps:.1f} ps, which "
+            "was taken: is a sync divider in use?"
+        )
+    return opened
 
 
 def _announced(header: Mapping[str, Any]) -> int:

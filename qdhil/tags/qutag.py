@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qdhil.errors import FormatError
+from qdhil.tags.fixed_records import read_blocks, whole_records
 from qdhil.tags.recording import MARKER_BASE
-from qdhil.tags.stream import BLOCK_TAGS, TagFile, Tags
+from qdhil.tags.stream import TagFile, Tags
 
 HEADER_BYTES = 40
 _RECORD = np.dtype([("t_ps", "<u8"), ("channel", "<u2")])
@@ -53,39 +54,31 @@ class QutagFile(TagFile):
     """
 
     def __init__(self, path: Path, *, partial: bool = False) -> None:
-        body = path.stat().st_size - HEADER_BYTES
-        super().__init__(path, "qutag-binary", most_tags=max(body, 0) // _RECORD.itemsize)
-        self._count, rest = divmod(max(body, 0), _RECORD.itemsize)
-        if not self._count or (rest and not partial):
-            raise FormatError(f"truncated: {body} bytes after the header are no whole number of 10-byte records")
-        if rest:
-            self.warnings.append(f"truncated: the file ends within a record; {self._count} were read")
+        self._count, warnings = whole_records(path, HEADER_BYTES, _RECORD.itemsize, partial=partial)
+        super().__init__(path, "qutag-binary", most_tags=self._count)
+        self.warnings += warnings
 
     def blocks(self) -> Iterator[Tags]:
         """Yield the tags in blocks."""
         origin_ps: int | None = None
         last_ps = 0
-        with self.path.open("rb") as file:
-            file.seek(HEADER_BYTES)
-            for start in range(0, self._count, BLOCK_TAGS):
-                raw = file.read(min(BLOCK_TAGS, self._count - start) * _RECORD.itemsize)
-                records = np.frombuffer(raw, _RECORD)
-                channels = records["channel"].astype(np.int16)
-                odd = ((channels >= _CHANNELS) & (channels < _FIRST_MARKER)) | (channels < 0)
-                odd |= channels >= _FIRST_MARKER + _MARKERS
-                if bool(odd.any()):
-                    at = int(np.argmax(odd))
-                    raise FormatError(f"record {start + at} is of channel {records['channel'][at]}: damaged file")
-                if int(records["t_ps"].max()) >= 1 << 62:
-                    raise FormatError("times beyond 2^62 ps: damaged file")
-                times = records["t_ps"].astype(np.int64)
-                origin_ps = int(times.min()) if origin_ps is None else origin_ps
-                times -= origin_ps
-                markers = channels >= _FIRST_MARKER
-                channels = np.where(markers, MARKER_BASE - _FIRST_MARKER + channels, channels).astype(np.int16)
-                _check_gaps(times, last_ps)
-                last_ps = int(times[-1])
-                yield Tags(times, channels, np.empty(0, np.int64))
+        for start, records in read_blocks(self.path, HEADER_BYTES, self._count, _RECORD):
+            channels = records["channel"].astype(np.int16)
+            odd = ((channels >= _CHANNELS) & (channels < _FIRST_MARKER)) | (channels < 0)
+            odd |= channels >= _FIRST_MARKER + _MARKERS
+            if bool(odd.any()):
+                at = int(np.argmax(odd))
+                raise FormatError(f"record {start + at} is of channel {records['channel'][at]}: damaged file")
+            if int(records["t_ps"].max()) >= 1 << 62:
+                raise FormatError("times beyond 2^62 ps: damaged file")
+            times = records["t_ps"].astype(np.int64)
+            origin_ps = int(times.min()) if origin_ps is None else origin_ps
+            times -= origin_ps
+            markers = channels >= _FIRST_MARKER
+            channels = np.where(markers, MARKER_BASE - _FIRST_MARKER + channels, channels).astype(np.int16)
+            _check_gaps(times, last_ps)
+            last_ps = int(times[-1])
+            yield Tags(times, channels, np.empty(0, np.int64))
 
 
 def _check_gaps(times: npt.NDArray[np.int64], last_ps: int) -> None:

@@ -1,4 +1,4 @@
-"""What a recorded file holds, whatever tagger wrote it: time tags by channel, or a delay histogram."""
+"""What a recorded file holds, whatever wrote it: time tags by channel, delay histograms, or a spectrum."""
 
 from __future__ import annotations
 
@@ -102,4 +102,29 @@ class Histograms:
 
     format: str
     curves: Mapping[int, DelayHistogram]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Signal by wavelength, energy or frequency.
+
+    Parameters
+    ----------
+    format
+        Name of the file format.
+    axis
+        Rising, shape (points,), in ``unit``: nm, meV or GHz.
+    signal
+        What the detector gave, less its background where the file has that as well, shape (points,).
+    unit
+        Unit of the axis.
+    warnings
+        What a reader should know before trusting the data.
+    """
+
+    format: str
+    axis: npt.NDArray[np.float64]
+    signal: npt.NDArray[np.float64]
+    unit: str
     warnings: tuple[str, ...] = ()

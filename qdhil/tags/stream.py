@@ -183,8 +183,6 @@ def collect(file: TagFile) -> Recording:
                 channels[number] = _Channel(file.most_tags + BLOCK_TAGS, file.has_since)
             channels[number].extend(block, number)
         present[:] = False
-    if not channels:
-        raise FormatError("no photon in the file")
     times = {number: channel.times.finish() for number, channel in channels.items()}
     since = {number: channel.since.finish() for number, channel in channels.items() if file.has_since}
     return finish(file, times, since, {number: channel.falls for number, channel in channels.items()})
@@ -210,7 +208,7 @@ def finish(
     Raises
     ------
     FormatError
-        If times lie before the start, or beyond what is believed.
+        If there is none, or times lie before the start, or beyond what is believed.
     """
     for channel, count in falls.items():
         if count:
@@ -221,6 +219,8 @@ def finish(
     disordered = sum(falls.values())
     if disordered:
         file.warnings.append(f"{disordered} records were out of order and have been sorted")
+    if not times:
+        raise FormatError("no photon in the file")
     if min(int(t[0]) for t in times.values()) < 0:
         raise FormatError("times before the start of the acquisition: damaged file")
     last_ps = max(int(t[-1]) for t in times.values())

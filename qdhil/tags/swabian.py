@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from qdhil.errors import FormatError
-from qdhil.tags.stream import BLOCK_TAGS, LATEST_PS, TagFile, Tags
+from qdhil.tags.fixed_records import read_blocks, whole_records
+from qdhil.tags.stream import LATEST_PS, TagFile, Tags
 
 FALLING_BASE = 500
 """The falling edge of input n is channel ``FALLING_BASE + n``."""
@@ -55,36 +56,30 @@ class SwabianFile(TagFile):
     """
 
     def __init__(self, path: Path, *, partial: bool = False) -> None:
-        self._count, rest = divmod(path.stat().st_size, _RECORD.itemsize)
+        self._count, warnings = whole_records(path, 0, _RECORD.itemsize, partial=partial)
         super().__init__(path, "swabian-records", most_tags=self._count)
-        if rest and not partial:
-            raise FormatError(f"truncated: the file ends within record {self._count} of 16 bytes")
-        if rest:
-            self.warnings.append(f"truncated: the file ends within a record; {self._count} were read")
+        self.warnings += warnings
         self._missed = 0
 
     def blocks(self) -> Iterator[Tags]:
         """Yield the tags in blocks."""
         origin_ps: int | None = None
         last_ps, self._missed, overflows = 0, 0, 0
-        with self.path.open("rb") as file:
-            for start in range(0, self._count, BLOCK_TAGS):
-                raw = file.read(min(BLOCK_TAGS, self._count - start) * _RECORD.itemsize)
-                records = np.frombuffer(raw, _RECORD)
-                _check(records, start)
-                self._missed += int(records["missed"][records["type"] == _MISSED].sum())
-                overflows += int(np.count_nonzero(records["type"] == 2))
-                tags = records[records["type"] == _TAG]
-                if not tags.size:
-                    continue
-                times = tags["t_ps"].astype(np.int64)
-                origin_ps = int(times.min()) if origin_ps is None else origin_ps
-                times -= origin_ps
-                if bool(np.any(np.abs(np.diff(times, prepend=last_ps)) > _LONGEST_GAP_PS)):
-                    raise FormatError("times jump by more than an hour: damaged file")
-                last_ps = int(times[-1])
-                channels = np.where(tags["channel"] < 0, FALLING_BASE - tags["channel"], tags["channel"])
-                yield Tags(times, channels.astype(np.int16), np.empty(0, np.int64))
+        for start, records in read_blocks(self.path, 0, self._count, _RECORD):
+            _check(records, start)
+            self._missed += int(records["missed"][records["type"] == _MISSED].sum())
+            overflows += int(np.count_nonzero(records["type"] == 2))
+            tags = records[records["type"] == _TAG]
+            if not tags.size:
+                continue
+            times = tags["t_ps"].astype(np.int64)
+            origin_ps = int(times.min()) if origin_ps is None else origin_ps
+            times -= origin_ps
+            if bool(np.any(np.abs(np.diff(times, prepend=last_ps)) > _LONGEST_GAP_PS)):
+                raise FormatError("times jump by more than an hour: damaged file")
+            last_ps = int(times[-1])
+            channels = np.where(tags["channel"] < 0, FALLING_BASE - tags["channel"], tags["channel"])
+            yield Tags(times, channels.astype(np.int16), np.empty(0, np.int64))
         if self._missed or overflows:
             self._missed = max(self._missed, 1)
             self.warnings.append(f"the tagger missed {self._missed} events in {overflows} overflows: no rate follows")

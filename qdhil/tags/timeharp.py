@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from qdhil.errors import FormatError
+from qdhil.tags.fixed_records import read_blocks
 from qdhil.tags.recording import MARKER_BASE
-from qdhil.tags.stream import BLOCK_TAGS, TagFile, Tags
+from qdhil.tags.stream import TagFile, Tags
 
 _WRAP = 1 << 16
 _NS = 1e3
@@ -73,25 +74,24 @@ class TimeHarpFile(TagFile):
         """Yield the tags in blocks."""
         above = 0
         last = -1
-        with self.path.open("rb") as file:
-            file.seek(self._at)
-            for start in range(0, self._count, BLOCK_TAGS):
-                size = min(BLOCK_TAGS, self._count - start)
-                records = np.frombuffer(file.read(4 * size), "<u4")
-                if records.size < size:
-                    raise FormatError("the file became shorter while it was read")
-                valid = (records >> np.uint32(30)) & 1 == 1
-                data = ((records >> np.uint32(16)) & 0xFFF).astype(np.int64)
-                overflow = ~valid & (data & 0x800 != 0)
-                clock = (records & 0xFFFF).astype(np.int64) + above + _WRAP * np.cumsum(overflow)
-                above += _WRAP * int(np.count_nonzero(overflow))
-                last = self._check(clock[valid], last)
-                route = ((records >> np.uint32(28)) & 3).astype(np.int16)
-                channels = np.where(valid, route, MARKER_BASE + (data & 7)).astype(np.int16)
-                since = np.where(valid, np.rint(data * self._bin_ps), 0).astype(np.int64)
-                kept = ~overflow
-                if bool(kept.any()):
-                    yield Tags(clock[kept] * self._clock_ps, channels[kept], since[kept])
+        for start, records in read_blocks(self.path, self._at, self._count, "<u4"):
+            valid = (records >> np.uint32(30)) & 1 == 1
+            data = ((records >> np.uint32(16)) & 0xFFF).astype(np.int64)
+            overflow = ~valid & (data & 0x800 != 0)
+            odd = ~valid & ~overflow & (data & 7 == 0)
+            if bool(odd.any()):
+                raise FormatError(
+                    f"record {start + int(np.argmax(odd))} is no photon, overflow or marker: damaged file"
+                )
+            clock = (records & 0xFFFF).astype(np.int64) + above + _WRAP * np.cumsum(overflow)
+            above += _WRAP * int(np.count_nonzero(overflow))
+            last = self._check(clock[valid], last)
+            route = ((records >> np.uint32(28)) & 3).astype(np.int16)
+            channels = np.where(valid, route, MARKER_BASE + (data & 7)).astype(np.int16)
+            since = np.where(valid, np.rint(data * self._bin_ps), 0).astype(np.int64)
+            kept = ~overflow
+            if bool(kept.any()):
+                yield Tags(clock[kept] * self._clock_ps, channels[kept], since[kept])
 
     def _check(self, clock: np.ndarray[Any, np.dtype[np.int64]], last: int) -> int:
         if not clock.size:

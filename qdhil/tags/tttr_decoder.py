@@ -13,6 +13,8 @@ from qdhil.tags.tttr import Records
 _LATE = 0.01
 """More than this fraction of T3 tags later than a period after their sync: the header's period is wrong."""
 _LATE_PERIODS = 1.02
+_SLOTS = 128
+"""Slots of :mod:`~qdhil.tags._decoding`, which is not imported before there are records to decode."""
 
 _Ints = npt.NDArray[np.int64]
 
@@ -37,7 +39,7 @@ class Decoder:
         slack = 0 if layout.t3 else layout.wrap // 64
         self._limits = (slack, int(_LATE_PERIODS * unit_ps / bin_ps) if layout.t3 else 0)
         self._units = (_whole(unit_ps), unit_ps, _whole(bin_ps), bin_ps)
-        self.channel_of = np.zeros(128, np.int16)
+        self.channel_of = np.zeros(_SLOTS, np.int16)
         """Channel number of each slot."""
         self.channel_of[:64] = np.arange(64)
         self.channel_of[64] = SYNC
@@ -65,7 +67,7 @@ class Decoder:
         raw: npt.NDArray[np.uint32],
         start: int,
         state: _Ints,
-        places: _Ints,
+        places: npt.NDArray[np.uint64],
         outputs: tuple[_Ints, _Ints | None, npt.NDArray[np.int16] | None],
     ) -> None:
         """Decode a block; ``places`` and ``outputs`` are those of :func:`qdhil.tags._decoding.decode`."""

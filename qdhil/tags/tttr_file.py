@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qdhil.errors import FormatError
+from qdhil.tags.fixed_records import refuse_holes
 from qdhil.tags.recording import Recording
 from qdhil.tags.stream import BLOCK_TAGS, TagFile, Tags, finish
 from qdhil.tags.tttr import Records
@@ -72,6 +73,8 @@ class TttrFile(TagFile):
 
     def _count_records(self, body: int, partial: bool) -> int:
         present, announced = max(body, 0) // 4, self._records.announced
+        if announced < 0:
+            raise FormatError(f"the header announces {announced} records")
         if present < announced:
             said = f"the header announces {announced} records, the file holds {present}"
             if not partial:
@@ -99,7 +102,7 @@ class TttrFile(TagFile):
             for start in range(0, self._count, BLOCK_TAGS):
                 part = raw[: min(BLOCK_TAGS, self._count - start)]
                 self._fill(file.fileno(), part, start)
-                places = np.zeros(1, np.int64)
+                places = np.zeros(1, np.uint64)
                 decoder.decode(part, start, state, places, (times, since_ps, channels))
                 decoder.check(state)
                 written = int(places[0])
@@ -148,6 +151,7 @@ def read_records(descriptor: int, raw: npt.NDArray[np.uint32], offset: int) -> N
         if not count:
             raise FormatError("the file became shorter while it was read")
         view, offset = view[count:], offset + count
+    refuse_holes(raw)
 
 
 class _Whole:
@@ -176,7 +180,7 @@ class _Whole:
         times = np.empty(int(totals.sum()), np.int64)
         since = np.empty(times.size, np.int64) if self._records.layout.t3 else None
         outputs = (times, since)
-        list(self._pool.map(partial(self._decode, outputs), self._starts, states, places.copy()))
+        list(self._pool.map(partial(self._decode, outputs), self._starts, states, places.astype(np.uint64)))
         self._check(states)
         self._decoder.check_lateness(np.sum(states, axis=0))
         ends = {slot: slice(bases[slot], bases[slot] + totals[slot]) for slot in np.flatnonzero(totals)}
@@ -199,7 +203,7 @@ class _Whole:
         return raw
 
     def _survey(self, start: int) -> tuple[npt.NDArray[np.int64], int, int]:
-        counts = np.zeros(128, np.int64)
+        counts = np.zeros(self._decoder.channel_of.size, np.int64)
         overflows, last = self._decoder.survey(self._read(start), counts)
         return counts, overflows, last
 
@@ -222,7 +226,7 @@ class _Whole:
         outputs: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None],
         start: int,
         state: npt.NDArray[np.int64],
-        places: npt.NDArray[np.int64],
+        places: npt.NDArray[np.uint64],
     ) -> None:
         raw = self._read(start)
         self._decoder.decode(raw, start, state, places, (*outputs, None))

@@ -1,21 +1,21 @@
-"""The command ``qdhil-sim``: serve the simulated rack, ask whether it is there, list firmware builds."""
+"""The command ``qdhil-sim``: serve the simulated rack, say what runs, end it, list firmware builds."""
 
 from __future__ import annotations
 
 import contextlib
-import os
+import json
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
 import typer
 
-from qdhil.errors import QdhilError
+from qdhil.errors import ConfigurationError, QdhilError
 from qdhil.exit_codes import ExitCode
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 
 RackFile = Annotated[Path | None, typer.Option("--rack", help="Rack file; default: the one shipped with qdhil.")]
+Rigs = Annotated[int | None, typer.Option("--rigs", help="Generate a rack of this many rigs instead.")]
 RigNames = Annotated[list[str] | None, typer.Option("--rig", help="Only this rig; may be repeated.")]
 CLICK_USAGE_EXIT_CODE = 2
 
@@ -46,11 +47,14 @@ def run() -> None:
 @app.command()
 def up(
     rack: RackFile = None,
+    rigs: Rigs = None,
     rig: RigNames = None,
+    scenario: Annotated[Path | None, typer.Option(help="File of faults that come and go.")] = None,
     control: Annotated[
         int | None,
         typer.Option(min=0, max=65535, help="Serve fault switches on this port of 127.0.0.1; 0: any."),
     ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when it is ready; `down` ends it.")] = False,
     until_stdin_closes: Annotated[
         bool, typer.Option("--until-stdin-closes", help="End when standard input ends.")
     ] = False,
@@ -63,69 +67,83 @@ def up(
     ] = None,
 ) -> None:
     """Serve every instrument of the simulated rigs until interrupted; says ``ready`` when all listen."""
+    if detach:
+        _detach()
+        return
+    from qdhil_sim.service import Wanted, serve
+
+    wanted = Wanted(rack, rigs, tuple(rig or ()), scenario, control, seed, allow_non_loopback, not until_stdin_closes)
     with _ended_by_signals() as ended:
         if until_stdin_closes:
             threading.Thread(target=_end_with_stdin, args=(ended,), daemon=True).start()
-        _serve(rack, rig or [], control, allow_non_loopback, seed, ended)
-
-
-def _serve(
-    rack: Path | None,
-    rigs: list[str],
-    control: int | None,
-    allow_non_loopback: bool,
-    seed: int | None,
-    ended: threading.Event,
-) -> None:
-    from qdhil.rack.config import load_rack
-    from qdhil_sim.control_port import ControlPort
-    from qdhil_sim.rack import SimulatedRack
-    from qdhil_sim.warm_up import warm_up
-
-    with _rack_path(rack) as file:
-        simulated = SimulatedRack(load_rack(file), file, rigs, allow_non_loopback=allow_non_loopback, seed=seed)
-    with contextlib.closing(simulated), contextlib.ExitStack() as stack:
-        words = [f"pid={os.getpid()}", f"rigs={','.join(simulated.names)}"]
-        if control is not None:
-            port = stack.enter_context(ControlPort(control, simulated.worlds))
-            stack.callback(port.shutdown)
-            port.start()
-            words.append(f"control={port.address}")
-        typer.echo("qdhil-sim: preparing the light (compiles on first use) ...", err=True)
-        for world in simulated.worlds.values():
-            warm_up(world)
-        simulated.listen()
-        typer.echo(" ".join(["ready", *words]))
-        sys.stdout.flush()
-        ended.wait()
+        with serve(wanted) as words:
+            typer.echo(" ".join(["ready", *words]))
+            sys.stdout.flush()
+            ended.wait()
 
 
 @app.command()
-def status(rack: RackFile = None, rig: RigNames = None) -> None:
-    """Say of every instrument whether it answers; exit code 30 if one does not."""
-    from qdhil.rack.config import load_rack
-    from qdhil_sim.rack import SOCKET_PORTS, address_of, simulated_rigs
-    from qdhil_sim.reachability import ask_identity
+def rack(rigs: Annotated[int, typer.Option(help="How many rigs.")] = 2) -> None:
+    """Print a rack file for simulated rigs sim-a1, sim-a2, ... at 127.0.10.x, 127.0.11.x, ..."""
+    from qdhil_sim.rack_text import rack_text
 
-    with _rack_path(rack) as file:
-        loaded = load_rack(file)
-    missing = 0
-    for name in simulated_rigs(loaded, rig or []):
-        for role in SOCKET_PORTS:
-            address = address_of(role, getattr(loaded.rigs[name].instruments, role).resource)
-            identity = ask_identity(address.host, address.stream_port)
-            missing += identity is None
-            where = f"{address.host}:{address.stream_port}"
-            typer.echo(f"{name:<12} {role:<11} {where:<22} {identity or 'no answer'}")
-    if missing:
+    typer.echo(rack_text(rigs), nl=False)
+
+
+@app.command()
+def status(
+    rack: RackFile = None,
+    rigs: Rigs = None,
+    rig: RigNames = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Say of every instrument whether it answers; exit code 30 if one does not.
+
+    Without ``--rack`` and ``--rigs`` it is the rack that runs, or else the packaged one.
+    """
+    from qdhil_sim.reachability import instruments_of, survey
+    from qdhil_sim.running import running_racks
+    from qdhil_sim.service import load_described
+
+    running = running_racks()
+    if rack is None and rigs is None and running:
+        rack, rigs = Path(running[0].rack_file) if running[0].rack_file else None, running[0].generated
+    rows = survey(instruments_of(load_described(rack, rigs)[0], rig or []))
+    if as_json:
+        typer.echo(json.dumps([row.record() for row in rows], indent=2))
+    else:
+        for row in rows:
+            typer.echo(row.line())
+    if any(row.answer is None for row in rows):
         raise typer.Exit(ExitCode.INFRA)
+
+
+@app.command()
+def down(
+    rig: RigNames = None,
+    every: Annotated[bool, typer.Option("--all", help="End every rack, where several run.")] = False,
+) -> None:
+    """End the rack that ``up`` started and that still runs, or those that serve the named rigs."""
+    from qdhil_sim.running import end, serving
+
+    racks = serving(rig or [])
+    if not racks:
+        typer.echo("no simulated rack runs")
+    if len(racks) > 1 and not every:
+        there = "; ".join(
+            f"process {each.process}: {each.rack_file or 'no file'}, {each.rigs[0]} ..." for each in racks
+        )
+        raise ConfigurationError(
+            f"{len(racks)} racks run, perhaps somebody else's too ({there}): say --rig NAME or --all"
+        )
+    for each in racks:
+        end(each)
+        typer.echo(f"ended process {each.process}: {', '.join(each.rigs)}")
 
 
 @app.command()
 def builds() -> None:
     """List the firmware builds for the simulated controller."""
-    import json
-
     from qdhil_sim.builds import read_image, read_manifest, versions
 
     for version in versions():
@@ -134,13 +152,27 @@ def builds() -> None:
         typer.echo(f"{version:<16} sequence {manifest['sequence']:<4} {about}")
 
 
-@contextlib.contextmanager
-def _rack_path(rack: Path | None) -> Iterator[Path]:
-    if rack is not None:
-        yield rack
-        return
-    with resources.as_file(resources.files("qdhil.rack") / "default_rack.toml") as file:
-        yield file
+def _detach() -> None:
+    """Start the same command as a process of its own and wait for its first line."""
+    from qdhil_sim.running import runtime_folder
+
+    command = [sys.executable, "-m", "qdhil_sim", *(word for word in sys.argv[1:] if word != "--detach")]
+    log = runtime_folder() / "detached.log"
+    # messages go to a file: whoever reads this command's would otherwise wait for the rack's end
+    with log.open("w") as messages:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=messages,
+            text=True,
+            start_new_session=True,
+        )
+    line = process.stdout.readline() if process.stdout else ""
+    if not line.startswith("ready"):
+        typer.echo(log.read_text(), nl=False, err=True)
+        raise typer.Exit(process.wait())
+    typer.echo(line, nl=False)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from qdhil_sim.clock import Clock
 from qdhil_sim.devices.firmware import HARDWARE, FirmwareSlots, ImageRefused, Stored, parse_image
+from qdhil_sim.environment import Environment
 from qdhil_sim.light.controls import PulseControls
 from qdhil_sim.protocol.errors import ScpiError
 from qdhil_sim.protocol.instrument import Instrument
@@ -38,10 +39,23 @@ class Controller(Instrument):
         Bytes of the image that slot 0 holds, confirmed and running.
     seed
         Seeds what firmware makes random.
+    environment
+        Says whether the supply feeds the controller; a power cycle is a reset.
     """
 
-    def __init__(self, serial: str, baseline: bytes, seed: Sequence[int], clock: Clock, lock: threading.RLock) -> None:
+    def __init__(
+        self,
+        serial: str,
+        baseline: bytes,
+        seed: Sequence[int],
+        environment: Environment,
+        clock: Clock,
+        lock: threading.RLock,
+    ) -> None:
         super().__init__("", clock, lock)
+        self.slipped = False
+        self._environment = environment
+        self._powered = environment.controller_powered
         self.slots = FirmwareSlots.holding(baseline)
         self._serial = serial
         self._random = random.Random(repr(tuple(seed)))
@@ -52,8 +66,8 @@ class Controller(Instrument):
         self._rename()
 
     def accepts_connections(self) -> bool:
-        """Refuse connections while booting; in turbo the attempt sees the boot done."""
-        return self.clock.finish(self._booted_s)
+        """Refuse connections without power and while booting; in turbo the attempt sees the boot done."""
+        return self._powered and self.clock.finish(self._booted_s)
 
     def answers(self) -> bool:
         """Whether the running firmware answers the next query."""
@@ -66,8 +80,20 @@ class Controller(Instrument):
 
     @property
     def lit(self) -> bool:
-        """Whether the source makes light now: booted and locked."""
-        return self.clock.now_s >= self._locked_s
+        """Whether the source makes light now: powered, booted and locked."""
+        return self._powered and self.clock.now_s >= self._locked_s
+
+    @property
+    def delay_error_ps(self) -> float:
+        """Mismatch of the interferometer that the running firmware makes since this boot."""
+        outputs = self.slots.image.outputs
+        return outputs.delay_error_ps + (outputs.clock_slip_ps if self.slipped else 0.0)
+
+    def notice_power(self) -> None:
+        """Go down with the supply, or come back as after a reset."""
+        if self._environment.controller_powered != self._powered:
+            self._powered = self._environment.controller_powered
+            self.reboot()
 
     def inject(self, fault: str, value: object) -> None:
         """Switch a fault on; a wrong identity outlives a reboot."""
@@ -185,6 +211,7 @@ class Controller(Instrument):
         self._upload = None
         self._state = "IDLE"
         self.slots.reset()
+        self.slipped = self._random.random() < self.slots.image.outputs.clock_slip_probability
         self._booted_s = self.clock.now_s + BOOT_S
         self._locked_s = self._booted_s + LOCK_S
         self._rename()

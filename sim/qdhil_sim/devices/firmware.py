@@ -1,9 +1,9 @@
 """Firmware of the simulated controller: what an image holds, and the two slots it lives in.
 
-An image is TOML text: ``[image]`` says what it is, ``[controls]`` what it makes the excitation do, and
-``[behaviour]`` how the controller then answers. Slots follow the rules of a test-boot bootloader: a new
-image is booted once on trial, and the next reset returns to the confirmed image unless the running one
-was confirmed in between.
+An image is TOML text, bare or inside an MCUboot image: ``[image]`` says what it is, ``[controls]`` what it makes the
+excitation do, ``[outputs]`` what else it does to the rig, and ``[behaviour]`` how the controller then answers. Slots
+follow the rules of a test-boot bootloader: a new image is booted once on trial, and the next reset returns to the
+confirmed image unless the running one was confirmed in between.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pydantic import Field, ValidationError
 
 from qdhil.model_files import Strict, describe
+from qdhil_sim.devices.mcuboot import BadImage, payload_of
 from qdhil_sim.light.controls import PulseControls
 
 HARDWARE = "psc-2-rev-b"
@@ -26,6 +27,23 @@ class ImageHead(Strict):
     version: str = Field(min_length=1, pattern=r"^[0-9A-Za-z.+-]+$")
     hardware: tuple[str, ...]
     fpga_build: str = Field(pattern=r"^[0-9A-Za-z.+-]*$")
+
+
+class Outputs(Strict):
+    """What firmware does to the rig beside the shape of the excitation pulse."""
+
+    delay_error_ps: float = Field(default=0.0, ge=-1e3, le=1e3)
+    """Mismatch of the interferometer, from the table by which the controller compensates its delay."""
+    clock_slip_ps: float = Field(default=0.0, ge=0, le=5e3)
+    """Slip between clock domains on some boots, which stays until the next: it mismatches the interferometer."""
+    clock_slip_probability: float = Field(default=0.0, ge=0, le=1)
+    """Share of the boots that slip."""
+    power_swing: float = Field(default=0.0, ge=0, lt=1)
+    """Amplitude of a limit cycle of the power loop, relative to the power."""
+    power_period_s: float = Field(default=3.0, ge=0.1)
+    """Period of the limit cycle."""
+    sync_divider_factor: int = Field(default=1, ge=1)
+    """By how much more than configured the laser's sync is divided on its way to the tagger."""
 
 
 class Behaviour(Strict):
@@ -40,6 +58,7 @@ class FirmwareImage(Strict):
 
     image: ImageHead
     controls: PulseControls = PulseControls()
+    outputs: Outputs = Outputs()
     behaviour: Behaviour = Behaviour()
 
 
@@ -48,15 +67,17 @@ class ImageRefused(Exception):  # noqa: N818 - the controller's word for it
 
 
 def parse_image(data: bytes) -> FirmwareImage:
-    """Read an image.
+    """Read an image, bare or as the payload of an MCUboot image.
 
     Raises
     ------
     ImageRefused
-        If it is malformed or for other hardware.
+        If it is malformed, fails MCUboot's own checks, or is for other hardware.
     """
     try:
-        image = FirmwareImage.model_validate(tomllib.loads(data.decode("utf-8")))
+        image = FirmwareImage.model_validate(tomllib.loads(payload_of(data).decode("utf-8")))
+    except BadImage as error:
+        raise ImageRefused(f"MCUboot image refused: {error}") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ImageRefused("malformed image") from error
     except ValidationError as error:

@@ -1,4 +1,8 @@
-"""Settings that an instrument only keeps and reports: declared in one line, checked like any other."""
+"""Settings that an instrument only keeps and reports: one line declares command, query, fields and first answer.
+
+Beside :class:`~qdhil_sim.devices.setting.Setting`, whose one value has limits that the client may ask for and acts
+on the bench; here any number of fields is answered in the instrument's own words.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,22 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from qdhil_sim.protocol.parameters import Parameter
-from qdhil_sim.protocol.scpi import command
+from qdhil_sim.protocol.scpi import Command, declared_command, suffix_count
 
 
-class KeepsSettings(Protocol):
-    """An instrument with a place for stored settings."""
+class KeepsAnswers(Protocol):
+    """An instrument with a place for answers, by header and then by suffixes and selectors."""
 
-    settings: dict[tuple[Any, ...], str]
+    values: dict[tuple[Any, ...], str]
 
 
-def stored_setting(
-    header: str, default: str, *fields: Parameter, selector: tuple[Parameter, ...] = ()
-) -> tuple[Callable[..., None], Callable[..., str]]:
-    """Return the setter and the query of a setting.
+def signed(value: Any) -> str:
+    """Return a field as Lake Shore's controllers write it: numbers with sign and four decimals."""
+    return f"{value:+.4f}" if isinstance(value, float) else str(value)
+
+
+class StoredSetting:
+    """A setting that is answered as it was set; in the device ``self.threshold[2]`` is the answer for input 2.
 
     Parameters
     ----------
@@ -29,20 +36,44 @@ def stored_setting(
     fields
         What is set.
     selector
-        Which input or output it is for, if any; it comes before the fields and in the query.
+        Which input or output it is for, where a suffix of the header does not say; it comes before the fields
+        and in the query.
+    form
+        How a field is written in answers.
     """
-    chosen = len(selector)
 
-    @command(header, *selector, *fields)
-    def set_value(self: KeepsSettings, *values: Any) -> None:
-        self.settings[header, *values[:chosen]] = ",".join(map(_format, values[chosen:]))
+    def __init__(
+        self,
+        header: str,
+        default: str,
+        *fields: Parameter,
+        selector: tuple[Parameter, ...] = (),
+        form: Callable[[Any], str] = signed,
+    ) -> None:
+        self._header, self._default, self._form = header, default, form
+        self._keyed = suffix_count(header) + len(selector)
+        self.scpi_commands: list[Command] = [
+            declared_command(header, self._set, *selector, *fields),
+            declared_command(f"{header}?", self.answer, *selector),
+        ]
 
-    @command(f"{header}?", *selector)
-    def get_value(self: KeepsSettings, *values: Any) -> str:
-        return self.settings.get((header, *values), default)
+    def __get__(self, instrument: Any, owner: type | None = None) -> Any:
+        return self if instrument is None else _Answers(self, instrument)
 
-    return set_value, get_value
+    def answer(self, instrument: KeepsAnswers, *key: Any) -> str:
+        """Return what the query is answered with."""
+        return instrument.values.get((self._header, *key), self._default)
+
+    def _set(self, instrument: KeepsAnswers, *written: Any) -> None:
+        fields = written[self._keyed :]
+        instrument.values[self._header, *written[: self._keyed]] = ",".join(map(self._form, fields))
 
 
-def _format(value: Any) -> str:
-    return f"{value:+.4f}" if isinstance(value, float) else str(value)
+class _Answers:
+    """The answers of one instrument."""
+
+    def __init__(self, setting: StoredSetting, instrument: KeepsAnswers) -> None:
+        self._setting, self._instrument = setting, instrument
+
+    def __getitem__(self, key: Any) -> str:
+        return self._setting.answer(self._instrument, *(key if isinstance(key, tuple) else (key,)))

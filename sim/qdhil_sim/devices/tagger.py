@@ -6,6 +6,7 @@ block holds :func:`qdhil.tags.wire.encode_block`; blocks, empty ones too, count 
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,7 @@ from qdhil_sim.protocol.scpi import command
 DURATION_LIMITS_S = (1e-6, 3600.0)
 MAX_BLOCK_TAGS = 1 << 23
 GATE_S = 0.02
+_LARGEST_FAULT = 1 << 24
 _SOME_TAGS = integer(1, MAX_BLOCK_TAGS)
 
 
@@ -47,7 +49,10 @@ class Tagger(Instrument):
     def inject(self, fault: str, value: Any) -> None:
         """Switch a fault on: ``crc``, ``sequence`` and ``drop`` hit the next block that holds tags."""
         if fault in {"crc", "sequence", "drop"}:
-            self._next_block_fault[fault] = 1 if value is None else int(value)
+            count = 1 if value is None else int(value)
+            if not 1 <= count <= _LARGEST_FAULT:
+                raise ValueError(f"{fault} is a number from 1 to {_LARGEST_FAULT}, not {value!r}")
+            self._next_block_fault[fault] = count
         else:
             super().inject(fault, value)
 
@@ -149,7 +154,7 @@ class Tagger(Instrument):
         tags = acquisition.fetch(count)
         fault = {}
         if tags.size:
-            fault, self._next_block_fault = self._next_block_fault, {}
+            fault, self._next_block_fault = self._next_block_fault | self._lasting_faults(tags.size), {}
         if lost := min(fault.get("drop", 0), tags.size):
             tags = tags[lost:]
             acquisition.dropped += lost
@@ -159,6 +164,13 @@ class Tagger(Instrument):
         )
         acquisition.sequence += 1
         return Block(_flip_bit(data) if "crc" in fault else data)
+
+    def _lasting_faults(self, count: int) -> dict[str, int]:
+        """Return the faults that strike this block of ``count`` tags, with their values."""
+        faults = {kind: 1 for kind in ("crc", "sequence") if self.link.happens(kind)}
+        if share := self.link.severity("drop"):
+            faults["drop"] = math.ceil(share * count)
+        return faults
 
 
 def _flip_bit(data: bytes) -> bytes:

@@ -15,3 +15,9 @@ def compiled(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Compile a function with numba at its first call."""
     kernel: Callable[_P, _R] = njit(cache=True, nogil=True, error_model="numpy")(function)
     return kernel
+
+
+def inlined(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Compile a small function into its callers, so that the arrays it is given cost nothing to hand over."""
+    kernel: Callable[_P, _R] = njit(cache=True, nogil=True, error_model="numpy", inline="always")(function)
+    return kernel

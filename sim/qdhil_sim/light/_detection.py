@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from qdhil_sim.light._compiled import compiled
+from qdhil_sim.light._compiled import compiled, inlined
 from qdhil_sim.light._random import Words, exponential, normal, uniform
 
 Tags = npt.NDArray[np.int64]
@@ -64,6 +64,17 @@ class Inputs(NamedTuple):
     sync_jitter_ps: float
 
 
+@inlined
+def insert(buffer: Tags, n: int, word: int) -> int:
+    """Put a word in its place among the ordered ``buffer[:n]``; return the new count."""
+    place = n
+    while place > 0 and buffer[place - 1] > word:
+        buffer[place] = buffer[place - 1]
+        place -= 1
+    buffer[place] = word
+    return n + 1
+
+
 @compiled
 def detect(rng: Words, clicks: Clicks, frame: Frame, photons: Photons, count: int, buffer: Tags, n: int) -> int:
     """Put the tags of a frame's photons in order into ``buffer[:n]`` and return the new count."""
@@ -76,12 +87,7 @@ def detect(rng: Words, clicks: Clicks, frame: Frame, photons: Photons, count: in
         local_ps += 0.0 if at_a else clicks.delay_b_ps
         t_ps = max(frame.base_ps + math.floor(local_ps + 0.5), frame.floor_ps)
         word = (t_ps << 5) | (clicks.channel_a if at_a else clicks.channel_b)
-        place = n
-        while place > 0 and buffer[place - 1] > word:
-            buffer[place] = buffer[place - 1]
-            place -= 1
-        buffer[place] = word
-        n += 1
+        n = insert(buffer, n, word)
     return n
 
 

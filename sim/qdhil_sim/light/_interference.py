@@ -1,59 +1,146 @@
-"""Two-photon interference at the last splitter of an unbalanced Mach-Zehnder interferometer.
+"""The photons of a frame behind an unbalanced Mach-Zehnder interferometer.
 
-A signal photon of the long arm waits in the ring ``arm``, with a row (pulse, start, emission) for each,
-until the pulse whose short arm it meets is known; ``span`` holds the ring's first row and its length. Two
-signal photons on the two inputs follow the exact rule for exponential wave packets: with emission
-starts s and times t, their interference is
+A signal photon of the long arm waits in a ring until the pulse whose short arm it meets is known; what then
+happens to the two says :mod:`~qdhil_sim.light._last_splitter`.
 
-    v = (1 - ε)² exp(-2γ*|t_i - t_j|)   where min(t_i, t_j) >= max(s_i, s_j), else 0,
+A pulse that leaves the dot in a superposition of no photon and one makes a photon that met none interfere
+with itself, as long as the pulse it could have come from instead was empty. One empty pulse can serve one
+photon only. This is exact to first order in the clicks per pulse; at the seams of frames it is left out.
 
-coincidences have the probability T² + R² - 2TRv, and both at a, or both at b, TR(1 + v). Within a
-coincidence where both photons could have been at both times, either order has the same amplitude and so
-the same odds. Re-excitation, leak and spurious photons are distinguishable from everything and route on
-their own.
+A frame is drawn without its neighbours. What may meet a photon of theirs it only sets aside, ``early`` for
+the short arm in its first pulses and ``late`` for the long arm in its last; :func:`fill_seam` joins them.
+Rows of photons hold (pulse within the frame, start, emission, line), start and emission after the pulse.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
-from qdhil_sim.light._compiled import compiled
+from qdhil_sim.light._compiled import compiled, inlined
 from qdhil_sim.light._detection import Frame, Photons, Tags
-from qdhil_sim.light._kernels import (
-    FULL,
+from qdhil_sim.light._emission import (
+    NOT_OF_THE_DOT,
     PATTERNS,
     SIGNAL,
-    Floats,
     Optics,
     Source,
-    draw_pattern,
-    emission_delay,
-    gap,
+    noise_delay,
+    pulse_ps,
+    signal_times,
     surviving_patterns,
 )
+from qdhil_sim.light._last_splitter import Signal, goes_to_a, keep_signal, put, signal_at, split_pair
+from qdhil_sim.light._patterns import FULL, Floats, draw_pattern, gap
 from qdhil_sim.light._random import Words, normal, uniform
+from qdhil_sim.light._wandering import Dot, Wandering, diffused, first_look, look
+
+_SHORT, _LONG, _USED = range(3)
+_FIRST, _WAITING, _EARLY, _LATE = range(4)
 
 
-@compiled
-def split_pair(rng: Words, optics: Optics, start_i: float, t_i: float, start_j: float, t_j: float) -> tuple[bool, bool]:
-    """Return whether the short arm's photon i and the long arm's photon j go to detector a."""
-    transmitted = optics.to_a
-    reflected = 1 - transmitted
-    both_at_a = transmitted * reflected
-    met = min(t_i, t_j) >= max(start_i, start_j)
-    v = 0.0
-    if met and optics.interference > 0:
-        v = optics.interference * math.exp(-2 * optics.dephasing_per_ps * abs(t_i - t_j))
-    u = uniform(rng) - 2 * both_at_a * (1 + v)
-    if u < 0:
-        at_a = u < -both_at_a * (1 + v)
-        return at_a, at_a
-    coincidence = transmitted**2 + reflected**2 - 2 * both_at_a * v
-    i_at_a = 0.5 if met else transmitted**2 / (transmitted**2 + reflected**2)
-    at_a = u < i_at_a * coincidence
-    return at_a, not at_a
+class Arms(NamedTuple):
+    """What a frame knows of its photons so far."""
+
+    ring: Floats
+    """The long arm's photons that wait, oldest first from row ``counts[_FIRST]`` on, around the end."""
+    seen: Tags
+    """By pulse modulo its length: the last with a signal photon in the short arm, in the long arm, and the last
+    empty pulse whose emptiness has told a photon where to go."""
+    counts: Tags
+    """First row of the ring and how many wait there; how many are early and how many late."""
+    early: Floats
+    late: Floats
+    empty: float
+    """Chance that a pulse without a surviving photon was empty and coherent with a photon."""
+
+
+@inlined
+def short_is_coherent(rng: Words, empty: float, seen: Tags, missed: int) -> bool:
+    """Return whether the pulse that a photon of the short arm did not meet was empty and has not served yet."""
+    if empty == 0 or uniform(rng) >= empty:
+        return False
+    place = missed % seen.shape[1]
+    coherent: bool = seen[_SHORT, place] != missed and seen[_USED, place] != missed
+    return coherent
+
+
+@inlined
+def long_is_coherent(rng: Words, empty: float, seen: Tags, missed: int) -> bool:
+    """Return whether the pulse that a photon of the long arm did not meet was empty; it then serves no other."""
+    if empty == 0 or uniform(rng) >= empty:
+        return False
+    place = missed % seen.shape[1]
+    if seen[_LONG, place] == missed:
+        return False
+    seen[_USED, place] = missed
+    return True
+
+
+@inlined
+def oldest_leaves(arms: Arms) -> None:
+    """Take the oldest photon out of the ring."""
+    following = arms.counts[_FIRST] + 1
+    arms.counts[_FIRST] = following if following < arms.ring.shape[0] else 0
+    arms.counts[_WAITING] -= 1
+
+
+@inlined
+def pass_unmet(
+    rng: Words, source: Source, optics: Optics, frame: Frame, arms: Arms, origin: int, photons: Photons, n: int
+) -> int:
+    """Send on the long arm's photons from before pulse ``origin``, which nothing can meet now; return the count."""
+    while arms.counts[_WAITING] > 0 and arms.ring[arms.counts[_FIRST], 0] < origin:
+        pulse, emitted_ps = int(arms.ring[arms.counts[_FIRST], 0]), arms.ring[arms.counts[_FIRST], 2]
+        t_ps = pulse_ps(frame, source.separation_ps, pulse) + optics.delay_ps + emitted_ps
+        coherent = long_is_coherent(rng, arms.empty, arms.seen, pulse + optics.delay_pulses)
+        n = put(photons, n, t_ps, goes_to_a(rng, optics, frame, t_ps, False, coherent))
+        oldest_leaves(arms)
+    return n
+
+
+@inlined
+def send_signal(
+    rng: Words,
+    optics: Optics,
+    frame: Frame,
+    pulses: int,
+    arms: Arms,
+    signal: Signal,
+    short: bool,
+    slot_ps: float,
+    photons: Photons,
+    n: int,
+) -> int:
+    """Send a signal photon to the splitter or let it wait; return the count of photons sent to the detectors."""
+    pulse, delay, room = signal.pulse, optics.delay_pulses, arms.ring.shape[0]
+    t_ps = slot_ps + signal.t_ps
+    if arms.empty > 0:
+        arms.seen[_SHORT if short else _LONG, pulse % room] = pulse
+    if optics.within_pairs and (pulse & 1) != short:  # nothing to meet
+        n = put(photons, n, t_ps, goes_to_a(rng, optics, frame, t_ps, short, False))
+    elif short and pulse < delay:
+        keep_signal(arms.early, arms.counts[_EARLY], signal)
+        arms.counts[_EARLY] += 1
+    elif not short and pulse + delay >= pulses:
+        keep_signal(arms.late, arms.counts[_LATE], signal)
+        arms.counts[_LATE] += 1
+    elif not short:
+        place = arms.counts[_FIRST] + arms.counts[_WAITING]
+        keep_signal(arms.ring, place if place < room else place - room, signal)
+        arms.counts[_WAITING] += 1
+    elif arms.counts[_WAITING] > 0 and arms.ring[arms.counts[_FIRST], 0] == pulse - delay:
+        other = signal_at(arms.ring, arms.counts[_FIRST])
+        at_a, other_at_a = split_pair(rng, optics, signal, other)
+        n = put(photons, n, t_ps, at_a)
+        n = put(photons, n, slot_ps + other.t_ps, other_at_a)
+        oldest_leaves(arms)
+    else:
+        coherent = short_is_coherent(rng, arms.empty, arms.seen, pulse - delay)
+        n = put(photons, n, t_ps, goes_to_a(rng, optics, frame, t_ps, True, coherent))
+    return n
 
 
 @compiled
@@ -61,54 +148,93 @@ def fill_hom(
     rng: Words,
     source: Source,
     optics: Optics,
+    dot: Dot,
+    wandering: Wandering,
     frame: Frame,
     eta: float,
     photons: Photons,
-    arm: Floats,
-    span: Tags,
-) -> int:
-    """Draw the photons of a frame behind the interferometer; return their count or ``FULL``."""
+    early: Floats,
+    late: Floats,
+) -> tuple[int, int, int]:
+    """Draw the photons of a frame behind the interferometer.
+
+    Returns how many go on to the detectors, or ``FULL``, how many are early and how many late.
+    """
     cumulative = np.empty(PATTERNS)
-    rate, chance = surviving_patterns(source, eta, cumulative)
-    n, first, waiting, room = 0, span[0], span[1], arm.shape[0]
-    delay_ps = optics.delay_periods * frame.period_ps
-    pulse = gap(rng, rate) if rate > 0 else frame.pulses
-    while n + room + 5 <= photons.shape[0]:
-        origin = frame.first_pulse + min(pulse, frame.pulses) - optics.delay_periods
-        while waiting > 0 and arm[first, 0] < origin:  # nothing can meet this photon now
-            slot_ps = frame.phase_ps + (arm[first, 0] - frame.first_pulse) * frame.period_ps + delay_ps
-            photons[n, 0], photons[n, 1] = slot_ps + arm[first, 2], uniform(rng) >= optics.to_a
-            n, waiting, first = n + 1, waiting - 1, following(first, room)
-        if pulse >= frame.pulses:
-            span[0], span[1] = first, waiting
-            return n
+    scale, chance = surviving_patterns(source, eta, cumulative)
+    pair = 1 if source.separation_ps > 0 else 0
+    pulses, room = frame.pulses << pair, optics.delay_pulses + 1
+    empty = optics.coherence * (1 - source.signal) / (1 - min(source.signal * eta, 1 - 1e-15))
+    arms = Arms(np.empty((room, 4)), np.full((3, room), -1), np.zeros(4, np.int64), early, late, empty)
+    diffusing = dot.diffusion_per_ps > 0 and optics.interference > 0
+    line, line_ps = wandering.detuning_per_ps, 0.0
+    on, look_ps = first_look(rng, dot, wandering)
+    n, pulse = 0, gap(rng, scale) if scale < math.inf else pulses
+    while n + room + 6 <= photons.shape[0]:
+        n = pass_unmet(rng, source, optics, frame, arms, min(pulse, pulses) - optics.delay_pulses, photons, n)
+        if pulse >= pulses:
+            return n, arms.counts[_EARLY], arms.counts[_LATE]
+        at_ps = pulse_ps(frame, source.separation_ps, pulse)
+        left = pattern = draw_pattern(rng, cumulative)
+        if at_ps >= look_ps:
+            on, look_ps = look(rng, dot, wandering, at_ps)
+        if not on:
+            left = pattern & NOT_OF_THE_DOT
         start_ps = source.start_sd_ps * normal(rng) if source.start_sd_ps > 0 else 0.0
-        slot_ps = frame.phase_ps + pulse * frame.period_ps
-        pattern = draw_pattern(rng, cumulative)
-        left = pattern
         while left:
             kind = left & -left
             left ^= kind
-            t_ps = start_ps + emission_delay(rng, source, kind, pattern, chance)
             short = uniform(rng) < optics.to_short
-            if kind == SIGNAL and not short:
-                place = (first + waiting) if first + waiting < room else first + waiting - room
-                arm[place, 0], arm[place, 1], arm[place, 2] = frame.first_pulse + pulse, start_ps, t_ps
-                waiting += 1
-            elif kind == SIGNAL and waiting > 0 and arm[first, 0] == origin:
-                at_a, other_at_a = split_pair(rng, optics, start_ps, t_ps, arm[first, 1], arm[first, 2])
-                photons[n, 0], photons[n, 1] = slot_ps + t_ps, at_a
-                photons[n + 1, 0], photons[n + 1, 1] = slot_ps + arm[first, 2], other_at_a
-                n, waiting, first = n + 2, waiting - 1, following(first, room)
-            else:
-                photons[n, 0] = slot_ps + t_ps + (0.0 if short else delay_ps)
-                photons[n, 1] = (uniform(rng) < optics.to_a) == short
-                n += 1
-        pulse += 1 + gap(rng, rate)
-    return FULL
+            shift_ps = start_ps + (0.0 if short else optics.delay_error_ps)
+            slot_ps = at_ps + (0.0 if short else optics.delay_ps)
+            if kind != SIGNAL:
+                t_ps = slot_ps + shift_ps + noise_delay(rng, source, frame, kind)
+                n = put(photons, n, t_ps, goes_to_a(rng, optics, frame, t_ps, short, False))
+                continue
+            if diffusing:
+                line, line_ps = diffused(rng, dot, wandering, line, line_ps, at_ps), at_ps
+            filled_ps, t_ps = signal_times(rng, source, pattern, chance)
+            odd = ((frame.first_pulse << pair) + pulse) & 1
+            signal = Signal(pulse, shift_ps + filled_ps, shift_ps + t_ps, line + dot.ripple_per_ps * odd)
+            n = send_signal(rng, optics, frame, pulses, arms, signal, short, slot_ps, photons, n)
+        pulse += 1 + gap(rng, scale)
+    return FULL, 0, 0
 
 
 @compiled
-def following(place: int, room: int) -> int:
-    """Return the next row of a ring."""
-    return place + 1 if place + 1 < room else 0
+def fill_seam(
+    rng: Words,
+    optics: Optics,
+    separation_ps: float,
+    frame: Frame,
+    pulses: int,
+    waiting: Floats,
+    early: Floats,
+    photons: Photons,
+) -> tuple[int, int]:
+    """Draw the photons that join a frame to those before it.
+
+    ``waiting`` are the long arm's from before, with pulses relative to this frame. Returns how many photons
+    go on to the detectors, and how many of the first of ``waiting`` are done with.
+    """
+    n, first = 0, 0
+    for index in range(early.shape[0] + 1):
+        more = index < early.shape[0]
+        origin = (int(early[index, 0]) if more else pulses) - optics.delay_pulses
+        while first < waiting.shape[0] and waiting[first, 0] < origin:
+            t_ps = pulse_ps(frame, separation_ps, int(waiting[first, 0])) + optics.delay_ps + waiting[first, 2]
+            n = put(photons, n, t_ps, goes_to_a(rng, optics, frame, t_ps, False, False))
+            first += 1
+        if not more:
+            break
+        signal = signal_at(early, index)
+        t_ps = pulse_ps(frame, separation_ps, signal.pulse) + signal.t_ps
+        if first < waiting.shape[0] and waiting[first, 0] == origin:
+            other = signal_at(waiting, first)
+            at_a, other_at_a = split_pair(rng, optics, signal, other)
+            n = put(photons, n, t_ps, at_a)
+            n = put(photons, n, t_ps - signal.t_ps + other.t_ps, other_at_a)
+            first += 1
+        else:
+            n = put(photons, n, t_ps, goes_to_a(rng, optics, frame, t_ps, True, False))
+    return n, first

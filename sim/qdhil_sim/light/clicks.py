@@ -22,8 +22,9 @@ import numpy as np
 
 from qdhil.errors import ConfigurationError
 from qdhil_sim.light._slot import SHARES, Floats, Routing, slot_odds
-from qdhil_sim.light.closed_form import signal_overlap
 from qdhil_sim.light.controls import PulseControls, pulse_photons
+from qdhil_sim.light.detector import TaggerInputs
+from qdhil_sim.light.overlap import signal_overlap
 from qdhil_sim.light.setup import Detector, Setup
 
 LitPath = Literal["hbt", "hom_parallel", "hom_orthogonal"]
@@ -125,7 +126,8 @@ def predict_clicks(setup: Setup, controls: PulseControls, *, window_ps: float) -
     Raises
     ------
     ConfigurationError
-        If the window or a dead time would cut into the light of a pulse (a detector without dead time is
+        If the light or the detectors have what the chain does not know (blinking, background, pulse pairs,
+        afterpulses), if the window or a dead time would cut into the light of a pulse (a detector without dead time is
         one that counts photons), if the interferometer's delay and the dead times make too many states,
         or if the controls are beyond their model.
     """
@@ -135,14 +137,27 @@ def predict_clicks(setup: Setup, controls: PulseControls, *, window_ps: float) -
 
 
 def _check(setup: Setup, controls: PulseControls, window_ps: float) -> None:
-    margin_ps = _LIFETIMES * setup.emitter.lifetime_ps
+    emitter, detectors = setup.emitter, (setup.detector_a, setup.detector_b)
+    beyond = {
+        "a blinking dot": emitter.blinking.on_fraction < 1,
+        "background at any time": emitter.background_photons > 0,
+        "pulse pairs": setup.pulses_per_period > 1,
+        "detectors with more memory than a dead time": not all(detector.has_plain_dead_time for detector in detectors),
+        "a tagger with dead time or crosstalk": setup.tagger != TaggerInputs(),
+    }
+    for what, present in beyond.items():
+        if present:
+            raise ConfigurationError(f"exact clicks are not known for {what}")
+    margin_ps = _LIFETIMES * (emitter.lifetime_ps + setup.excitation.feeding_ps)
+    margin_ps += abs(setup.interferometer.delay_error_ps)
     margin_ps += controls.spurious_delay_ps if controls.spurious_area_pi > 0 else 0.0
-    margin_ps += _SIGMAS * math.hypot(controls.sync_jitter_ps, setup.detector_a.jitter_ps, setup.detector_b.jitter_ps)
+    jitters = (detector.jitter_ps for detector in detectors)
+    margin_ps += _SIGMAS * math.hypot(controls.sync_jitter_ps, setup.excitation.extra_jitter_ps, *jitters)
     if not 2 * margin_ps <= window_ps <= setup.period_ps:
         raise ConfigurationError(
             f"window_ps = {window_ps:g} must hold a whole peak, {2 * margin_ps:g} ps, and not exceed the period"
         )
-    for name, detector in (("a", setup.detector_a), ("b", setup.detector_b)):
+    for name, detector in zip("ab", detectors, strict=True):
         rest_ps = detector.dead_time_ps % setup.period_ps
         if not margin_ps <= rest_ps <= setup.period_ps - margin_ps:
             raise ConfigurationError(
@@ -204,7 +219,7 @@ def _chain(setup: Setup, controls: PulseControls, path: LitPath) -> _Chain:
         raise ConfigurationError(
             f"interferometer.delay_periods = {delay} with these dead times makes more than {_MOST_STATES} states"
         )
-    return _Chain(slot_odds(pulse_photons(controls, setup.emitter), routing), delay, *blind)
+    return _Chain(slot_odds(pulse_photons(controls, setup.emitter, setup.excitation), routing), delay, *blind)
 
 
 def _blindness(detector: Detector, period_ps: float) -> _Blindness:
@@ -257,3 +272,13 @@ def _moments(chain: _Chain, state: Floats, at_a: Floats, at_b: Floats, reach: in
         earlier.append(float(_step(chain, after_b, at_a, every_b).sum()))
         after_a, after_b = (_step(chain, after, every_a, every_b) for after in (after_a, after_b))
     return clicks_a, clicks_b, [*reversed(earlier), central, *later]
+
+
+def non_paralysable_rate_hz(rate_hz: float, dead_time_ps: float) -> float:
+    """Return the click rate n/(1 + nτ) of steady light."""
+    return rate_hz / (1 + rate_hz * dead_time_ps * 1e-12)
+
+
+def paralysable_rate_hz(rate_hz: float, dead_time_ps: float) -> float:
+    """Return the click rate n·exp(-nτ) of steady light, highest at n = 1/τ."""
+    return rate_hz * math.exp(-rate_hz * dead_time_ps * 1e-12)

@@ -10,8 +10,10 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from qdhil.errors import ConfigurationError
 from qdhil.tags.acquisition import Configuration
 from qdhil_sim.light.controls import PulseControls, pulse_photons
+from qdhil_sim.light.overlap import meeting_lag_ps, signal_overlap
 from qdhil_sim.light.setup import Interferometer, Setup
 
 
@@ -59,24 +61,88 @@ class Prediction:
     visibility_cross: float
 
 
-def predict(setup: Setup, controls: PulseControls) -> Prediction:
-    """Return the closed forms of a setup with given controls.
+@dataclass(frozen=True)
+class SourceNumbers:
+    """What a pulse train carries, blinking included and normalised to pulses far apart.
+
+    Parameters
+    ----------
+    mean
+        Mean photon number μ per pulse.
+    g2
+        <n(n - 1)> / μ².
+    dot_share
+        Share of the photons that the dot makes.
+    signal_share
+        Share of the photons that are signal.
+    excess
+        (1 - β)/β, the bunching of a dot that is bright for a fraction β of the time.
+    blinking_ps
+        Correlation time of the blinking.
+    """
+
+    mean: float
+    g2: float
+    dot_share: float
+    signal_share: float
+    excess: float
+    blinking_ps: float
+
+    def bunching(self, lag_ps: float) -> float:
+        """Return 1 + (1 - β)/β exp(-|lag|/τ_b) of the dot's light alone."""
+        return 1 + self.excess * math.exp(-abs(lag_ps) / self.blinking_ps)
+
+    def envelope(self, lag_ps: float) -> float:
+        """Return <n n'> / μ² of two pulses a lag apart."""
+        return 1 + self.dot_share**2 * (self.bunching(lag_ps) - 1)
+
+
+def source_numbers(setup: Setup, controls: PulseControls) -> SourceNumbers:
+    """Return what the pulse train of a source carries.
 
     Raises
     ------
     ConfigurationError
         If the controls are beyond their model.
     """
-    photons = pulse_photons(controls, setup.emitter)
-    mean = photons.mean
-    g2 = photons.pair_mean / mean**2 if mean > 0 else math.nan
+    photons = pulse_photons(controls, setup.emitter, setup.excitation)
+    bright = setup.emitter.blinking.on_fraction
+    background = photons.background / setup.pulses_per_period
+    others, dot = photons.leak + background, bright * photons.dot_mean
+    mean = dot + others
+    pairs = bright * photons.dot_pair_mean + 2 * (dot * others + photons.leak * background)
+    return SourceNumbers(
+        mean=mean,
+        g2=pairs / mean**2 if mean > 0 else math.nan,
+        dot_share=dot / mean if mean > 0 else math.nan,
+        signal_share=bright * photons.signal / mean if mean > 0 else math.nan,
+        excess=(1 - bright) / bright,
+        blinking_ps=1e3 * setup.emitter.blinking.correlation_ns,
+    )
+
+
+def predict(setup: Setup, controls: PulseControls) -> Prediction:
+    """Return the closed forms of a setup with given controls.
+
+    Raises
+    ------
+    ConfigurationError
+        If the controls are beyond their model, or the interferometer matches pulse pairs (:func:`pair_areas`).
+    """
+    if setup.interferometer.delay_periods == 0:
+        raise ConfigurationError("the peaks of pulse pairs are those of pair_areas, not of a train")
+    source = source_numbers(setup, controls)
+    lag_ps = meeting_lag_ps(setup)
     signal = signal_overlap(setup, controls)
-    total = (photons.signal / mean) ** 2 * signal if mean > 0 else math.nan
-    parallel = hom_areas(setup.interferometer, g2, total)
-    orthogonal = hom_areas(setup.interferometer, g2, 0.0)
+    total = source.signal_share**2 * source.bunching(lag_ps) * signal
+    envelope = (source.envelope(lag_ps), source.envelope(2 * lag_ps))
+    parallel = hom_areas(setup.interferometer, source.g2, total, envelope)
+    far = coherent_far_area(setup.interferometer, number_coherence(setup, controls))
+    parallel = parallel._replace(uncorrelated=far)
+    orthogonal = hom_areas(setup.interferometer, source.g2, 0.0, envelope)
     return Prediction(
-        mean_photons=mean,
-        g2=g2,
+        mean_photons=source.mean,
+        g2=source.g2,
         overlap_signal=signal,
         overlap_total=total,
         areas_parallel=parallel,
@@ -86,26 +152,75 @@ def predict(setup: Setup, controls: PulseControls) -> Prediction:
     )
 
 
-def signal_overlap(setup: Setup, controls: PulseControls) -> float:
-    """Return M_s = M0 erfcx(Γσ) for pure dephasing and a Gaussian jitter σ of each pulse's start."""
-    from scipy.special import erfcx
+def hom_areas(
+    mzi: Interferometer, g2: float, overlap_total: float, envelope: tuple[float, float] = (1.0, 1.0)
+) -> HomAreas:
+    """Return the areas of the HOM peaks for a source of g2(0) ``g2`` and total overlap ``overlap_total``.
 
-    emitter = setup.emitter
-    return emitter.overlap * float(erfcx(controls.sync_jitter_ps / emitter.lifetime_ps))
-
-
-def hom_areas(mzi: Interferometer, g2: float, overlap_total: float) -> HomAreas:
-    """Return the areas of the HOM peaks for a source of g2(0) ``g2`` and total overlap ``overlap_total``."""
+    ``envelope`` is <n n'>/μ² of pulses one and two interferometer delays apart, above 1 for a blinking dot.
+    """
     short, long = mzi.bs1_short, 1 - mzi.bs1_short
     t, r = mzi.bs2_transmission, 1 - mzi.bs2_transmission
     same_arm, cross_arm = short**2 + long**2, short * long
+    once, twice = envelope
     dip = 2 * t * r * (1 - mzi.mode_mismatch) ** 2 * overlap_total
     return HomAreas(
-        central=t * r * g2 * same_arm + cross_arm * (t**2 + r**2 - dip),
-        plus=t * r * same_arm + cross_arm * (r**2 + g2 * t**2),
-        minus=t * r * same_arm + cross_arm * (t**2 + g2 * r**2),
+        central=t * r * g2 * same_arm + cross_arm * ((t**2 + r**2) * once - dip),
+        plus=t * r * same_arm * once + cross_arm * (r**2 * twice + g2 * t**2),
+        minus=t * r * same_arm * once + cross_arm * (t**2 * twice + g2 * r**2),
         uncorrelated=(short * t + long * r) * (short * r + long * t),
     )
+
+
+def pair_areas(setup: Setup, controls: PulseControls, *, parallel: bool = True) -> dict[int, float]:
+    """Return the areas of the five peaks around 0 of pulse pairs, per pair and in units of μ².
+
+    Peak q is at q separations of the pair (Santori et al., Nature 419, 594 (2002)).
+    """
+    mzi = setup.interferometer
+    source = source_numbers(setup, controls)
+    lag_ps = meeting_lag_ps(setup)
+    once = source.envelope(lag_ps)
+    total = source.signal_share**2 * source.bunching(lag_ps) * signal_overlap(setup, controls) if parallel else 0.0
+    short, long = mzi.bs1_short, 1 - mzi.bs1_short
+    t, r = mzi.bs2_transmission, 1 - mzi.bs2_transmission
+    same_arm, cross_arm = t * r * (short**2 + long**2), short * long
+    dip = 2 * t * r * (1 - mzi.mode_mismatch) ** 2 * total
+    return {
+        -2: cross_arm * r**2 * once,
+        -1: same_arm * once + 2 * source.g2 * cross_arm * r**2,
+        0: cross_arm * ((t**2 + r**2) * once - dip) + 2 * source.g2 * same_arm,
+        1: same_arm * once + 2 * source.g2 * cross_arm * t**2,
+        2: cross_arm * t**2 * once,
+    }
+
+
+def adjacent_visibility(areas: HomAreas, g2: float) -> float:
+    """Return V' = 1 - A0 (3 + g2) / (A+ + A-) of even splitters, normalised to the peaks at the delay.
+
+    It equals 1 - 2 A0/A_unc where pulses are independent. Photon-number coherence lowers the far peaks and
+    slow blinking the peaks at the delay and at 0 alike, so the difference of the two tells of either.
+    """
+    return 1 - areas.central * (3 + g2) / (areas.plus + areas.minus)
+
+
+def number_coherence(setup: Setup, controls: PulseControls) -> float:
+    """Return C = |<a>|²/<a†a> of the train: the share of empty pulses, less dephasing, mismatch and noise."""
+    photons = pulse_photons(controls, setup.emitter, setup.excitation)
+    emitter, source = setup.emitter, source_numbers(setup, controls)
+    kept = emitter.number_coherence * emitter.overlap * (1 - setup.interferometer.mode_mismatch)
+    return kept * (1 - photons.signal) * source.signal_share
+
+
+def coherent_far_area(mzi: Interferometer, coherence: float) -> float:
+    """Return the far peaks' area in units of μ² for light of photon-number coherence C = |<a>|²/<a†a>.
+
+    The interferometer's phase is taken to wander over all values during the acquisition, but slowly
+    compared with its delay; even splitters give (1 - C²/2)/4.
+    """
+    short, long = mzi.bs1_short, 1 - mzi.bs1_short
+    t, r = mzi.bs2_transmission, 1 - mzi.bs2_transmission
+    return (short * t + long * r) * (short * r + long * t) - 2 * short * long * t * r * coherence**2
 
 
 def click_rates_hz(setup: Setup, controls: PulseControls, path: Configuration) -> tuple[float, float]:
@@ -113,7 +228,12 @@ def click_rates_hz(setup: Setup, controls: PulseControls, path: Configuration) -
 
     Accurate to second order in the click probability per pulse: two photons at one detector within a
     pulse click once, and a click blinds ``floor(dead time / T)`` pulses, which on the HOM path are
-    correlated with it.
+    correlated with it. Blinking is allowed for between clicks of the HBT path alone.
+
+    Raises
+    ------
+    ConfigurationError
+        If the controls are beyond their model, or the pulses come in pairs.
     """
     rates = []
     for at_b, detector in enumerate((setup.detector_a, setup.detector_b)):
@@ -127,6 +247,8 @@ def click_rates_hz(setup: Setup, controls: PulseControls, path: Configuration) -
 def _light_rate_hz(setup: Setup, controls: PulseControls, path: Configuration, *, at_b: bool) -> float:
     if path == "blanked":
         return 0.0
+    if setup.pulses_per_period > 1:
+        raise ConfigurationError("there is no closed form for the dead time of pulse pairs")
     detector = setup.detector_b if at_b else setup.detector_a
     expected = predict(setup, controls)
     share, pairs, near = _one_detector(setup, expected, path, at_b=at_b)
@@ -134,7 +256,9 @@ def _light_rate_hz(setup: Setup, controls: PulseControls, path: Configuration, *
     blind = math.floor(detector.dead_time_ps / setup.period_ps)
     clicks = photons - pairs * photons**2 / 2 if detector.dead_time_ps > 0 else photons
     correlated = path != "hbt" and setup.interferometer.delay_periods <= blind
-    weight = blind - 1 + near if correlated else blind
+    source = source_numbers(setup, controls)
+    weight = sum(source.envelope(lag * setup.period_ps) for lag in range(1, blind + 1))
+    weight += near - 1 if correlated else 0.0
     return setup.rep_rate_hz * clicks / (1 + weight * clicks)
 
 

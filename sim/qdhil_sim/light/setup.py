@@ -9,14 +9,27 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from qdhil.errors import ConfigurationError
 from qdhil.model_files import Strict, describe
+from qdhil_sim.light.detector import Detector, TaggerInputs
+from qdhil_sim.light.emitter import Emitter
+from qdhil_sim.light.excitation import Excitation, Probability, PulsePairs, Resonant
 
-Probability = Annotated[float, Field(ge=0, le=1)]
+__all__ = [
+    "Channels",
+    "CouplingDrift",
+    "Detector",
+    "Emitter",
+    "Interferometer",
+    "Provenance",
+    "Setup",
+    "Splitter",
+    "load_setup",
+]
 
 
 class Channels(Strict):
@@ -33,22 +46,6 @@ class Channels(Strict):
         return self
 
 
-class Emitter(Strict):
-    """A resonantly driven two-level quantum dot, before all losses."""
-
-    lifetime_ps: float = Field(gt=0)
-    """Radiative lifetime T1 in ps."""
-    overlap: float = Field(gt=0, le=1)
-    """Wave-packet overlap M0 = Γ/(Γ + 2γ*) of two signal photons, with Γ = 1/T1 and pure dephasing γ*."""
-    leak_photons: Probability = 0.0
-    """Probability of one laser photon leaking in with a pulse, whatever the dot does."""
-
-    @property
-    def dephasing_rate_per_ps(self) -> float:
-        """Pure dephasing rate γ* in 1/ps."""
-        return (1 / self.overlap - 1) / (2 * self.lifetime_ps)
-
-
 class Splitter(Strict):
     """The lossless splitter of the HBT path; what it transmits goes to detector a."""
 
@@ -56,35 +53,26 @@ class Splitter(Strict):
 
 
 class Interferometer(Strict):
-    """The unbalanced Mach-Zehnder interferometer of the HOM paths, matched to the pulse period.
+    """The unbalanced Mach-Zehnder interferometer of the HOM paths.
 
     In the words of the area formulae: s = ``bs1_short``, l = 1 - s, T2 = ``bs2_transmission``,
     R2 = 1 - T2. The last splitter sends the short arm to detector a with T2 and the long arm with R2.
     """
 
-    delay_periods: int = Field(default=1, ge=1, le=1024)
-    """Delay n of the long arm in pulse periods."""
-    delay_error_ps: Literal[0] = 0
-    """Mismatch of the delay; the sampler knows only the matched interferometer."""
+    delay_periods: int = Field(default=1, ge=0, le=1024)
+    """Delay n of the long arm in pulse periods; 0 is the separation of a pulse pair."""
+    delay_error_ps: float = Field(default=0.0, ge=-1e4, le=1e4)
+    """How much longer the long arm is than its nominal delay."""
     bs1_short: Probability = 0.5
     """Share of the intensity that the first splitter sends into the short arm."""
     bs2_transmission: Probability = 0.5
     """Intensity transmission T2 of the last splitter."""
     mode_mismatch: Probability = 0.0
     """ε: the classical fringe visibility of the interferometer is 1 - ε."""
+    phase_scan_hz: float = Field(default=1000.0, ge=0)
+    """Turns of the interferometer's phase per second, which scrambles the fringes of photon-number coherence."""
     transmission: Probability = 1.0
     """Transmission of the interferometer as a whole, beside its splitters."""
-
-
-class Detector(Strict):
-    """A single-photon detector with its tagger input."""
-
-    efficiency: Probability
-    jitter_ps: float = Field(default=0.0, ge=0)
-    """Standard deviation of the Gaussian timing jitter in ps."""
-    dark_rate_hz: float = Field(default=0.0, ge=0, le=1e9)
-    dead_time_ps: int = Field(default=0, ge=0, le=10**9)
-    """Non-paralysable dead time after each click, in ps."""
 
 
 class CouplingDrift(Strict):
@@ -95,10 +83,20 @@ class CouplingDrift(Strict):
     correlation_s: float = Field(default=600.0, gt=0)
 
 
+class Provenance(Strict):
+    """Where a number of a profile comes from."""
+
+    tag: Literal["V", "D", "S", "M", "unknown"]
+    """Read in the publication, derived, simulated, from memory, or not known and filled in."""
+    source: str = ""
+    """Citation, or why the value was chosen."""
+
+
 class Setup(Strict):
     """Everything of a simulated rig's optics that firmware can't change."""
 
     schema_version: Literal[1] = 1
+    title: str = ""
     rep_rate_hz: float = Field(gt=0, le=1e11)
     transmission: Probability
     """From the emitter to the fibre that feeds either path, at mean coupling."""
@@ -109,16 +107,35 @@ class Setup(Strict):
     sync_input_jitter_ps: float = Field(default=5.0, ge=0)
     """Standard deviation of the tagger's jitter on the sync channel in ps."""
     emitter: Emitter
+    excitation: Excitation = Resonant()
     hbt: Splitter = Splitter()
     interferometer: Interferometer = Interferometer()
     detector_a: Detector
     detector_b: Detector
+    tagger: TaggerInputs = TaggerInputs()
     drift: CouplingDrift = CouplingDrift()
+    provenance: dict[str, Provenance] = Field(default_factory=dict)
+    """By the field's path in the profile, such as ``emitter.lifetime_ps``; and, under a measure's own name
+    such as ``g2``, what was published of the source."""
+
+    @model_validator(mode="after")
+    def _matched(self) -> Setup:
+        if isinstance(self.excitation, PulsePairs):
+            if 2 * self.excitation.separation_ps > self.period_ps:
+                raise ValueError("excitation.separation_ps must not exceed half the pulse period")
+        elif self.interferometer.delay_periods == 0:
+            raise ValueError("interferometer.delay_periods = 0 is the delay of pulse pairs alone")
+        return self
 
     @property
     def period_ps(self) -> float:
-        """Pulse period T in ps."""
+        """Pulse period T in ps (of pulse pairs: from pair to pair)."""
         return 1e12 / self.rep_rate_hz
+
+    @property
+    def pulses_per_period(self) -> int:
+        """Pulses a period: 2 for pulse pairs."""
+        return 2 if isinstance(self.excitation, PulsePairs) else 1
 
 
 def load_setup(name_or_path: str | Path) -> Setup:

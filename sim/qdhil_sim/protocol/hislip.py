@@ -17,7 +17,7 @@ from enum import IntEnum
 
 from qdhil_sim.protocol.connection import hang_up, receive_exactly, send_buffers
 from qdhil_sim.protocol.errors import ScpiError
-from qdhil_sim.protocol.instrument import Buffer, Instrument
+from qdhil_sim.protocol.instrument import Buffer, Instrument, LastWords
 from qdhil_sim.protocol.message import MESSAGE_LIMIT_BYTES, MessageSplitter
 
 _HEADER = struct.Struct("!2sBBIQ")
@@ -105,10 +105,14 @@ class HislipTransport:
         first = _receive(connection)
         if first.kind == Kind.INITIALIZE and len(first.payload) <= _SUB_ADDRESS_LIMIT_BYTES:
             self._serve_synchronous(connection)
-        elif first.kind == Kind.ASYNC_INITIALIZE and first.parameter in self._sessions:
+        elif first.kind == Kind.ASYNC_INITIALIZE and self._waits_for_channel(first.parameter):
             self._serve_asynchronous(connection, self._sessions[first.parameter])
         else:
             _send(connection, Kind.FATAL_ERROR, 3, 0, b"Invalid Initialization sequence")
+
+    def _waits_for_channel(self, session_id: int) -> bool:
+        session = self._sessions.get(session_id)
+        return session is not None and session.asynchronous is None
 
     def _serve_synchronous(self, connection: socket.socket) -> None:
         session_id = next(number for number in self._ids if number & 0xFFFF not in self._sessions) & 0xFFFF
@@ -151,10 +155,14 @@ class HislipTransport:
         if message.kind == Kind.DATA_END:
             lines += splitter.finish()
         for line in lines:
-            answer = self._instrument.respond(line)
+            if session.clearing.is_set():
+                return
+            answer = self._instrument.respond(line, abandoned=session.clearing.is_set)
             if answer:
                 session.message_available = True
                 _send_answer(session, message.parameter, answer)
+            if isinstance(answer, LastWords):
+                raise ConnectionError("ended by the instrument")
 
     def _serve_asynchronous(self, connection: socket.socket, session: Session) -> None:
         session.asynchronous = connection
@@ -198,7 +206,7 @@ def _send_answer(session: Session, message_id: int, answer: Sequence[Buffer]) ->
             return
         length = sum(map(len, payload))
         left -= length
-        kind = Kind.DATA if left else Kind.DATA_END
+        kind = Kind.DATA if left or isinstance(answer, LastWords) else Kind.DATA_END
         send_buffers(session.synchronous, [_HEADER.pack(b"HS", kind, 0, message_id, length), *payload])
 
 

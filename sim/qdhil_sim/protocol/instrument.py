@@ -13,36 +13,29 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from qdhil_sim.clock import Clock
+from qdhil_sim.protocol.answers import Block, LastWords, NotYet
 from qdhil_sim.protocol.errors import ScpiError
+from qdhil_sim.protocol.link_faults import WRONG_IDENTITY, Buffer, LinkFaults, first_half
 from qdhil_sim.protocol.message import split_outside_data
 from qdhil_sim.protocol.parameters import integer
 from qdhil_sim.protocol.scpi import Command, CommandTable, command, parse_unit
 
-Buffer = bytes | memoryview
+__all__ = ["Block", "Buffer", "Instrument", "LastWords", "NotYet"]
 _ERROR_QUEUE_LENGTH = 16
+_DEVICE_ERROR = -300
 _LONGEST_NAP_S = 0.02
 OPERATION_COMPLETE_BIT, POWER_ON_BIT = 0x01, 0x80
 ERROR_AVAILABLE_BIT, EVENT_SUMMARY_BIT, MASTER_SUMMARY_BIT = 0x04, 0x20, 0x40
 
 
-class Block:
-    """An answer sent as a definite-length block, without copying its payload."""
-
-    def __init__(self, payload: Buffer) -> None:
-        self.payload = payload
-
-    def buffers(self) -> list[Buffer]:
-        """Return ``#<d><n>`` and the payload."""
-        length = str(len(self.payload))
-        return [f"#{len(length)}{length}".encode(), self.payload]
+class Abandoned(Exception):  # noqa: N818 - what the client did, not an error
+    """The client cleared the device while it waited."""
 
 
-class NotYet(Exception):  # noqa: N818 - a wait, not an error
-    """Raised by a command that can't go on before device time ``until_s``; it is then run again."""
+class _OfThread(threading.local):
+    """What belongs to the message that a thread runs."""
 
-    def __init__(self, until_s: float) -> None:
-        super().__init__(until_s)
-        self.until_s = until_s
+    abandoned: Callable[[], bool] | None = None
 
 
 class Instrument:
@@ -65,17 +58,30 @@ class Instrument:
         cls._table = CommandTable(cls)
 
     def __init__(self, identity: str, clock: Clock, lock: threading.RLock) -> None:
+        self.link = LinkFaults(identity)
         self.identity = identity
         self.clock = clock
         self.lock = lock
         self.undefined_headers = 0
         self.silent = False
+        self.after_command: Callable[[], None] = lambda: None
+        """Called, with the rig's lock held, when a command is done: what it did to the bench may matter elsewhere."""
         self.disconnect: Callable[[], None] = lambda: None
         self.busy_until_s = 0.0
+        self._thread = _OfThread()
         self._errors: deque[ScpiError] = deque()
         self._event_status = POWER_ON_BIT
         self._event_enable = 0
         self._service_enable = 0
+
+    @property
+    def identity(self) -> str:
+        """Maker, model, serial and firmware, or what a fault says instead."""
+        return WRONG_IDENTITY if self.link.wrong_identity else self._identity
+
+    @identity.setter
+    def identity(self, identity: str) -> None:
+        self._identity = identity
 
     # What a device may change.
 
@@ -112,16 +118,36 @@ class Instrument:
         if fault == "silent":
             self.silent = value is not False
         elif fault == "wrong_identity":
-            self.identity = str(value or "ACME,UNKNOWN,0,0")
+            self.identity = str(value or WRONG_IDENTITY)
         else:
             raise ValueError(f"{type(self).__name__} has no fault {fault!r}")
 
     # Running messages.
 
-    def respond(self, message: bytes) -> list[Buffer]:
-        """Run one program message and return the buffers of its answer; empty if there is none."""
-        if self.silent:
+    def respond(self, message: bytes, abandoned: Callable[[], bool] = lambda: False) -> list[Buffer]:
+        """Run one program message and return the buffers of its answer; empty if there is none.
+
+        Parameters
+        ----------
+        abandoned
+            Asked during waits: whether the client has cleared the device, which ends a wait without an answer.
+        """
+        if self.silent or self.link.half_open:
             return []
+        self._queue_device_errors(self.link.errors)
+        self._thread.abandoned = abandoned
+        try:
+            answer = self.run_message(message)
+            if not answer or self.link.happens("silent"):
+                return []
+            self.nap(self.link.delay_s)
+        except Abandoned:
+            return []
+        answer = self.link.damage(answer)
+        return LastWords(first_half(answer)) if self.link.happens("reconnect") else answer
+
+    def run_message(self, message: bytes) -> list[Buffer]:
+        """Run one message on a link without faults; dialects that are not SCPI override this."""
         answers: list[list[Buffer]] = []
         try:
             path = ""
@@ -136,6 +162,28 @@ class Instrument:
         for answer in answers[1:]:
             answer.insert(0, b";")
         return [part for answer in answers for part in answer] + [self.terminator]
+
+    def nap(self, duration_s: float) -> None:
+        """Let some of the host's time pass; the rig's lock is not held.
+
+        Raises
+        ------
+        Abandoned
+            If the client clears the device meanwhile.
+        """
+        end_s = time.monotonic() + duration_s
+        while True:
+            if self._thread.abandoned is not None and self._thread.abandoned():
+                raise Abandoned
+            left_s = end_s - time.monotonic()
+            if left_s <= 0:
+                return
+            time.sleep(min(left_s, _LONGEST_NAP_S))
+
+    def _queue_device_errors(self, count: int) -> None:
+        with self.lock:
+            for _ in range(count):
+                self.queue_error(ScpiError(_DEVICE_ERROR))
 
     def queue_error(self, error: ScpiError) -> None:
         """Put an error into the queue; a full queue ends with -350 as SCPI asks."""
@@ -186,7 +234,7 @@ class Instrument:
                         return self._call(found, values)
                     except NotYet as pending:
                         wait_s = self.clock.remaining_s(pending.until_s)
-            time.sleep(max(0.0, min(wait_s, _LONGEST_NAP_S)))
+            self.nap(min(wait_s, _LONGEST_NAP_S))
 
     def _call(self, found: Command, values: Sequence[Any]) -> Any:
         try:
@@ -195,13 +243,14 @@ class Instrument:
             self.queue_error(error)
             answer = None
         self.clock.charge_command()
+        self.after_command()
         return answer if found.query and answer is not None and self.answers() else None
 
     # IEEE 488.2 common commands and the error queue.
 
     @command("*IDN?")
     def get_identity(self) -> str:
-        """Return maker, model, serial and firmware."""
+        """Return the identity."""
         return self.identity
 
     @command("*CLS")

@@ -1,8 +1,9 @@
 """Program messages: where they end in a byte stream, and where their parts end (IEEE 488.2, chapter 7).
 
 Line feed, carriage return and both together end a message; empty messages are no-ops. Separators
-inside quoted strings and inside definite-length blocks ``#<d><n><n bytes>`` are data: a firmware image or
-any other block may hold every byte there is, line feeds included.
+inside quoted strings, inside expressions ``(@1,2)`` and inside definite-length blocks
+``#<d><n><n bytes>`` are data: a firmware image or any other block may hold every byte there is, line
+feeds included.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 from qdhil_sim.protocol.errors import ScpiError
 
 _SPECIAL = re.compile(rb"[\r\n\"'#]")
+_IN_EXPRESSION = re.compile(rb"[()\"']")
 _BLOCK_HEAD = re.compile(rb"#([1-9])(\d*)")
 _BEFORE_BLOCK = b" \t,"
 MESSAGE_LIMIT_BYTES = 1 << 28
@@ -95,14 +97,15 @@ class MessageSplitter:
 
 
 def split_outside_data(message: bytes, separator: bytes) -> list[bytes]:
-    """Split at ``separator`` (one byte) outside quoted strings and blocks; parts are stripped of blanks.
+    """Split at ``separator`` (one byte) outside strings, blocks and expressions; parts are stripped of blanks.
 
     Raises
     ------
     ScpiError
-        -151 for a quote that is not closed, -161 for a block that is shorter than it says.
+        -151 for a quote that is not closed, -161 for a block that is shorter than it says, -171 for a
+        parenthesis that is not closed.
     """
-    special = re.compile(b"[\"'#" + re.escape(separator) + b"]")
+    special = re.compile(b"[\"'#(" + re.escape(separator) + b"]")
     parts, begin, at = [], 0, 0
     while (match := special.search(message, at)) is not None:
         at = match.start()
@@ -115,13 +118,31 @@ def split_outside_data(message: bytes, separator: bytes) -> list[bytes]:
             if end == _INCOMPLETE:
                 raise ScpiError(-161)
             at = at + 1 if end is None else end
+        elif byte == b"(":
+            at = _expression_end(message, at)
         else:
-            closing = message.find(byte, at + 1)
-            if closing < 0:
-                raise ScpiError(-151)
-            at = closing + 1
+            at = _string_end(message, at)
     parts.append(message[begin:])
     return [_strip(part) for part in parts]
+
+
+def _string_end(message: bytes, start: int) -> int:
+    closing = message.find(message[start : start + 1], start + 1)
+    if closing < 0:
+        raise ScpiError(-151)
+    return closing + 1
+
+
+def _expression_end(message: bytes, start: int) -> int:
+    depth, at = 1, start + 1
+    while depth:
+        match = _IN_EXPRESSION.search(message, at)
+        if match is None:
+            raise ScpiError(-171)
+        if match[0] in b"()":
+            depth += 1 if match[0] == b"(" else -1
+        at = match.end() if match[0] in b"()" else _string_end(message, match.start())
+    return at
 
 
 def _strip(part: bytes) -> bytes:

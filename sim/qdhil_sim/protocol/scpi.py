@@ -1,14 +1,15 @@
 """Commands: how they are declared on a device's methods, and found from what a client wrote.
 
 A pattern is written as in an instrument's manual: ``SYSTem:ERRor[:NEXT]?`` means that the capitals
-are the short form, brackets are optional, ``<n>`` is a numeric suffix (1 when left out) and a
-question mark is a query. Headers are matched whatever their case, in short or long form only.
+are the short form, brackets are optional and a question mark is a query. ``<n>`` is a numeric suffix,
+1 when left out; ``<1-4>`` is one with limits; ``<1>`` may be written or left out and is not handed to
+the method. Headers are matched whatever their case, in short or long form only.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,7 +18,10 @@ from qdhil_sim.protocol.message import split_outside_data
 from qdhil_sim.protocol.parameters import Parameter
 
 _HEADER = re.compile(rb"\s*([*:]?[A-Za-z][A-Za-z0-9_:]*)(\?)?(.*)\Z", re.DOTALL)
-_PATTERN_PART = re.compile(r"\[|\]|([*A-Z][A-Z0-9]*)([a-z]*)(<n>)?")
+_PATTERN_PART = re.compile(r"\[|\]|([*A-Z][A-Z0-9]*)([a-z]*)(<(?:n|\d+(?:-\d+)?)>)?")
+_SUFFIX = re.compile(r"<(?:n|(\d+)(?:-(\d+))?)>")
+_ANY_SUFFIX = range(1 << 31)
+_MOST_SUFFIX_DIGITS = 10
 _MARK = "scpi_commands"
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -30,12 +34,32 @@ class Command:
     pattern: str
     parameters: tuple[Parameter, ...]
     header: re.Pattern[str]
+    suffixes: tuple[range, ...]
     method: Callable[..., Any]
 
     @property
     def query(self) -> bool:
         """Whether an answer is due."""
         return self.pattern.endswith("?")
+
+    def numbers(self, written: Sequence[str | None]) -> list[int]:
+        """Return the numeric suffixes that go to the method, from those written.
+
+        Raises
+        ------
+        ScpiError
+            -114 for a suffix outside its limits.
+        """
+        chosen = []
+        for allowed, text in zip(self.suffixes, written, strict=True):
+            if text and len(text) > _MOST_SUFFIX_DIGITS:
+                raise ScpiError(-114, text[:_MOST_SUFFIX_DIGITS])
+            suffix = int(text or max(1, allowed.start))
+            if suffix not in allowed:
+                raise ScpiError(-114, str(suffix))
+            if len(allowed) > 1:
+                chosen.append(suffix)
+        return chosen
 
     def values(self, arguments: list[bytes]) -> list[Any]:
         """Convert the client's arguments.
@@ -71,11 +95,27 @@ def command(pattern: str, *parameters: Parameter) -> Callable[[Method], Method]:
     """Declare the decorated method as the command ``pattern``; suffixes come before the parameters."""
 
     def declare(method: Method) -> Method:
-        declared = vars(method).setdefault(_MARK, [])
-        declared.append(Command(pattern, parameters, _compile(pattern), method))
+        vars(method).setdefault(_MARK, []).append(declared_command(pattern, method, *parameters))
         return method
 
     return declare
+
+
+def declared_command(pattern: str, method: Callable[..., Any], *parameters: Parameter) -> Command:
+    """Return the command that runs ``method``; an attribute ``scpi_commands`` of a device's member holds such."""
+    return Command(pattern, parameters, _compile(pattern), _suffix_limits(pattern), method)
+
+
+def suffix_count(pattern: str) -> int:
+    """Return how many numeric suffixes a pattern hands to its method."""
+    return sum(len(allowed) > 1 for allowed in _suffix_limits(pattern))
+
+
+def _suffix_limits(pattern: str) -> tuple[range, ...]:
+    return tuple(
+        range(int(match[1]), int(match[2] or match[1]) + 1) if match[1] else _ANY_SUFFIX
+        for match in _SUFFIX.finditer(pattern)
+    )
 
 
 def _compile(pattern: str) -> re.Pattern[str]:
@@ -124,7 +164,7 @@ class CommandTable:
         Raises
         ------
         ScpiError
-            -113 if no command has this header.
+            -113 if no command has this header, -114 if its suffix is out of range.
         """
         key = (header.upper(), query)
         if key not in self._found:
@@ -135,5 +175,5 @@ class CommandTable:
         for candidate in self._commands:
             match = candidate.header.fullmatch(header) if candidate.query == query else None
             if match is not None:
-                return candidate, [int(suffix or 1) for suffix in match.groups()]
+                return candidate, candidate.numbers(match.groups())
         raise ScpiError(-113, header)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import selectors
 import socket
 import struct
 import threading
+import time
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +15,8 @@ from qdhil_sim.protocol.connection import Connections
 from qdhil_sim.protocol.instrument import Instrument
 
 _BACKLOG = 64
+_IGNORED_BYTES = 1 << 16
+_NO_ROOM_S = 0.01
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -90,8 +92,11 @@ class Server:
     def _accept_all(self) -> None:
         while self._open:
             for key, _ in self._selector.select(timeout=0.5):
-                with contextlib.suppress(OSError):
+                try:
                     self._accept(key.fileobj, key.data)
+                except (OSError, RuntimeError):
+                    # No descriptor or no thread left: the others must stay reachable, and the host must not spin.
+                    time.sleep(_NO_ROOM_S)
 
     def _accept(self, listener: object, endpoint: Endpoint) -> None:
         if not isinstance(listener, socket.socket):
@@ -115,11 +120,20 @@ def _serve(endpoint: Endpoint, connection: socket.socket) -> None:
         return
     try:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if endpoint.instrument.link.half_open:
+            _ignore(connection)
+            return
         endpoint.transport.serve(connection)
     except OSError:
         pass  # The client is gone; there is nobody left to tell.
     finally:
         endpoint.connections.close(connection)
+
+
+def _ignore(connection: socket.socket) -> None:
+    """Take what comes and do nothing with it until the client gives up."""
+    while connection.recv(_IGNORED_BYTES):
+        pass
 
 
 def _cannot_listen(endpoint: Endpoint, error: OSError) -> ConfigurationError:

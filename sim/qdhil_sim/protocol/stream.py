@@ -6,7 +6,7 @@ import socket
 
 from qdhil_sim.protocol.connection import send_buffers
 from qdhil_sim.protocol.errors import ScpiError
-from qdhil_sim.protocol.instrument import Instrument
+from qdhil_sim.protocol.instrument import Instrument, LastWords
 from qdhil_sim.protocol.message import MessageSplitter
 
 _RECEIVE_BYTES = 1 << 16
@@ -31,4 +31,7 @@ class StreamTransport:
                     self._instrument.queue_error(error)
                 continue
             for message in messages:
-                send_buffers(connection, self._instrument.respond(message))
+                answer = self._instrument.respond(message)
+                send_buffers(connection, answer)
+                if isinstance(answer, LastWords):
+                    return

@@ -1,0 +1,1 @@
+"""Profiles of sources of this kind."""

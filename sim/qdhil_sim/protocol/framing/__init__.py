@@ -1,0 +1,1 @@
+"""Dialects with a framing of their own: where messages end, prompts, logins, and who carries them."""
