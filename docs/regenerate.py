@@ -1,7 +1,8 @@
 """Rewrite what the documentation quotes: command output, file contents, JSON schemas, and the example run.
 
 ``python docs/regenerate.py`` fills every code block that follows a comment ``output of: COMMAND`` or
-``content of: FILE``, and the schemas; with ``--example-run`` it also measures the example run again.
+``content of: FILE``, and the schemas; with ``--example-run`` it also measures the example run again and
+signs it, with ``--example-attestation`` it signs it only.
 ``tests/test_docs.py`` fails where something is out of date.
 """
 
@@ -10,16 +11,33 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "docs" / "example-run"
 HISTOGRAM = ROOT / "docs" / "example-histogram.txt"
+ATTESTATION = ROOT / "docs" / "example-attestation"
+SIGNED = "1.5.0-good.attestation.json"
 SCHEMAS = ROOT / "docs" / "schemas"
-SCHEMA_NAMES = ("rack", "policy", "manifest", "run", "verdict")
+SCHEMA_NAMES = (
+    "rack",
+    "policy",
+    "manifest",
+    "run",
+    "verdict",
+    "attestation",
+    "override",
+    "quarantine",
+    "trust",
+    "baselines",
+    "bisect",
+    "ledger",
+)
 SEED = "20261123"
 _BLOCK = re.compile(r"<!-- (output|content) of: (.+?) -->\n```(\w*)\n(.*?)```\n", re.DOTALL)
 
@@ -77,10 +95,54 @@ def measure_example() -> None:
     HISTOGRAM.write_text("# tau_ps counts: HBT coincidences of the baseline in docs/example-run\n" + "".join(lines))
 
 
+def sign_example() -> None:
+    """Sign the example run with two keys that are thrown away; the example has expired when you read it.
+
+    What signing, verifying and promoting said at that time is kept as ``session.txt``.
+    """
+    from securesystemslib.signer import CryptoSigner
+
+    shutil.rmtree(ATTESTATION, ignore_errors=True)
+    ATTESTATION.mkdir()
+    program = str(Path(sys.executable).with_name("qdhil"))
+    trust = 'schema_version = 1\nthreshold = 2\nlifetime_max_h = 24\n\n[require]\nmetrics = ["g2.pulsed.area"]\n'
+    with tempfile.TemporaryDirectory() as folder:
+        options = []
+        shutil.copytree(EXAMPLE, Path(folder) / "run")
+        for name in ("ci", "rack"):
+            key = Path(folder) / f"{name}.pem"
+            key.write_bytes(CryptoSigner.generate_ed25519().private_bytes)
+            options += ["--key", key.name]
+            public = subprocess.run(
+                [program, "key", str(key), "--name", name], check=True, capture_output=True, text=True
+            )
+            trust += f"\n{public.stdout}"
+        (Path(folder) / "trust.toml").write_text(trust)
+        candidate = json.loads((EXAMPLE / "verdict.json").read_text())["candidate"]["sha256"]
+        device = ("--hardware", "psc-2-rev-b", "--ring", "canary")
+        commands = (
+            ["sign", "run", *options, "--ring", "canary", "-o", SIGNED],
+            ["verify", SIGNED, "--trust", "trust.toml", "--firmware", candidate, *device],
+            ["baseline", "promote", "run", "--attestation", SIGNED, "--trust", "trust.toml", "--by", "Ada Lovelace"],
+        )
+        said = [transcript(program, command, Path(folder)) for command in commands]
+        (ATTESTATION / "session.txt").write_text("\n".join(said))
+        for name in (SIGNED, "trust.toml"):
+            shutil.copy(Path(folder) / name, ATTESTATION / name)
+
+
+def transcript(program: str, command: list[str], folder: Path) -> str:
+    """Run a command that must succeed, and return it with what it said, as in a terminal."""
+    done = subprocess.run([program, *command], cwd=folder, check=True, capture_output=True, text=True)
+    return f"$ {shlex.join(['qdhil', *command])}\n{done.stdout}"
+
+
 def main() -> None:
     """Rewrite what is out of date."""
     if "--example-run" in sys.argv[1:]:
         measure_example()
+    if "--example-run" in sys.argv[1:] or "--example-attestation" in sys.argv[1:]:
+        sign_example()
     SCHEMAS.mkdir(exist_ok=True)
     for name in SCHEMA_NAMES:
         (SCHEMAS / f"{name}.schema.json").write_text(schema(name))

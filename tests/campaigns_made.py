@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,23 @@ from qdhil.errors import InfraFault
 from qdhil.gate.blocks import Arm, Block, Configuration
 from qdhil.gate.campaign import ORDERS, Campaign, Progress
 from qdhil.gate.conclusion import RigOutcome, conclude
-from qdhil.gate.definitions import DEFINITIONS, Context
+from qdhil.gate.definitions import DEFINITIONS
 from qdhil.gate.judge import Comparison, compare
 from qdhil.gate.policy import Policy
+from qdhil.gate.quads import Context
+from qdhil.gate.quarantine import QuarantineEntry, add_entry, quarantine_effect
 from qdhil.metrics import PeakCounts
 from qdhil.rack.config import load_rack
 from qdhil.rack.selection import default_rack_file
-from qdhil.record.run_folder import POLICY_NAME, RACK_NAME, RUN_NAME, VERDICT_NAME, BlockJournal, write_json
+from qdhil.record.run_folder import (
+    POLICY_NAME,
+    QUARANTINE_NAME,
+    RACK_NAME,
+    RUN_NAME,
+    VERDICT_NAME,
+    BlockJournal,
+    write_json,
+)
 from qdhil.record.schemas import CalibrationRecord, FirmwareRecord, RunRecord, SoftwareRecord
 from qdhil.record.verdict import verdict_record
 
@@ -28,13 +39,14 @@ TRIGGERS = 8_000_000
 RNG = np.random.Generator
 
 POLICY_TEXT = """
-schema_version = 1
+schema_version = 2
 name = "made"
 miss_rate = 0.05
 false_block_rate = 0.05
 
 [campaign]
-quads = 3
+quads_min = 3
+quads_max = 3
 fault_budget = 2
 
 [campaign.dwell_s]
@@ -66,19 +78,23 @@ tolerated_ratio = 0.99
 
 
 def made_policy(**changes: Any) -> Policy:
-    """The policy of POLICY_TEXT; keyword arguments replace campaign values."""
+    """The policy of POLICY_TEXT; keyword arguments replace campaign values, ``quads`` both of its limits."""
     import tomllib
 
     data = tomllib.loads(POLICY_TEXT)
+    if "quads" in changes:
+        quads = changes.pop("quads")
+        changes = {"quads_min": quads, "quads_max": quads, **changes}
     data["campaign"].update(changes)
     return Policy.model_validate(data)
 
 
 def counts(central: int, far: Sequence[int], *, singles: tuple[int, int] = (200_000, 200_000)) -> PeakCounts:
-    """Counts with four far peaks (lags -3, -2, 2, 3); the two next to the centre are no far peaks."""
+    """Counts with four far peaks (lags -3, -2, 2, 3); the two next to the centre are raised by dead time."""
     a, b, c, d = far
+    near = round(sum(far) / 4 * (1 + sum(singles) / (2 * TRIGGERS)))
     return PeakCounts(
-        peaks=(a, b, 7, central, 7, c, d),
+        peaks=(a, b, near, central, near, c, d),
         singles_a=singles[0],
         singles_b=singles[1],
         triggers=TRIGGERS,
@@ -101,12 +117,15 @@ class Light:
         Factor of the candidate's singles.
     drift
         Log brightness at the block of this number.
+    scatter
+        Log-sd of the central counts from block to block, beyond counting.
     """
 
     seed: int
     worse: Mapping[str, float] = field(default_factory=dict)
     dimmer: float = 1.0
     drift: Callable[[int], float] = lambda _: 0.0
+    scatter: float = 0.0
     central: Mapping[str, float] = field(
         default_factory=lambda: {"hbt": 60.0, "hom_parallel": 250.0, "hom_orthogonal": 3000.0}
     )
@@ -125,16 +144,17 @@ class Light:
         self._measured += 1
         # coincidences go with the square of the brightness, in the centre and far away alike
         far = self._rng.poisson(self.far_per_peak * brightness**2, 4)
-        central = self._rng.poisson(self.central[configuration] * harm * brightness**2)
+        wild = np.exp(self._rng.normal(0.0, self.scatter)) if self.scatter else 1.0
+        central = self._rng.poisson(self.central[configuration] * harm * wild * brightness**2)
         a, b = self._rng.poisson(200_000 * brightness, 2)
         return counts(int(central), [int(n) for n in far], singles=(int(a), int(b)))
 
 
-def row(light: Light, configurations: Sequence[Configuration], quads: int) -> list[Block]:
-    """The blocks of a campaign without faults, ABBA and BAAB in turn."""
+def row(light: Light, configurations: Sequence[Configuration], quads: int, *, first: int = 0) -> list[Block]:
+    """The blocks of a campaign without faults, ABBA and BAAB in turn, from the quad of number ``first`` on."""
     return [
         Block(quad, position, arm, name, light.measure(arm, name), {}, "2026-01-01T00:00:00.000+00:00")
-        for quad in range(quads)
+        for quad in range(first, first + quads)
         for position, arm in enumerate(ORDERS[quad % 2])
         for name in configurations
     ]
@@ -232,11 +252,19 @@ def decide(policy: Policy, blocks: Sequence[Block], *, rigs: int = 1, rig: str =
         yield compare(name, blocks, policy, rig=rig, rigs=rigs, context=CONTEXT)
 
 
-def write_run(root: Path, lights: Mapping[str, Light], **faults: Mapping[int, Exception]) -> Path:
+def write_run(
+    root: Path,
+    lights: Mapping[str, Light],
+    *,
+    quarantined: Sequence[QuarantineEntry] = (),
+    **faults: Mapping[int, Exception],
+) -> Path:
     """Measure, judge and record a run of scripted rigs with the classes that a session uses."""
     root.mkdir()
     (root / POLICY_NAME).write_text(POLICY_TEXT)
     (root / RACK_NAME).write_text(default_rack_file().read_text())
+    for entry in quarantined:
+        add_entry(root / QUARANTINE_NAME, entry)
     policy = made_policy()
     baseline, candidate = (FirmwareRecord(version=v, sha256=s * 64) for v, s in (("1.4.0", "a"), ("1.5.0", "b")))
     outcomes: dict[str, RigOutcome] = {}
@@ -266,7 +294,9 @@ def write_run(root: Path, lights: Mapping[str, Light], **faults: Mapping[int, Ex
         journal.close()
         decided = {c.definition: c for c in decide(policy, blocks, rigs=len(lights), rig=rig)}
         outcomes[rig] = RigOutcome(comparisons=decided, faults=measured.faults)
-    conclusion = conclude(policy, outcomes)
+    finished = datetime.now(UTC)
+    quarantine = quarantine_effect(quarantined, policy.metrics, lights, finished.date())
+    conclusion = conclude(policy, outcomes, quarantine=quarantine)
     record = verdict_record(
         policy,
         (baseline, candidate),
@@ -275,6 +305,8 @@ def write_run(root: Path, lights: Mapping[str, Light], **faults: Mapping[int, Ex
         conclusion,
         dark_rate_hz=dict.fromkeys(lights, CONTEXT.dark_rate_hz),
         started="2026-01-01T00:00:00+00:00",
+        finished=finished,
+        quarantine=quarantine,
     )
     write_json(root / VERDICT_NAME, record.model_dump(mode="json"))
     return root

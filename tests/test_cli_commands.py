@@ -21,7 +21,20 @@ from qdhil.gate.policy import default_policy_file
 from qdhil.rack.lease import lease
 from qdhil.rack.selection import default_rack_file
 
-SCHEMAS = ("rack", "policy", "manifest", "run", "verdict")
+SCHEMAS = (
+    "rack",
+    "policy",
+    "manifest",
+    "run",
+    "verdict",
+    "attestation",
+    "override",
+    "quarantine",
+    "trust",
+    "baselines",
+    "bisect",
+    "ledger",
+)
 
 
 class Ended(NamedTuple):

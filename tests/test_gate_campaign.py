@@ -125,7 +125,11 @@ def test_the_budget_is_how_many_faults_are_survived():
         measured.blocks("hbt")
     assert caught.value is spent[2]
     calls = len(bench.calls)
-    for again in (lambda: measured.blocks("hbt"), lambda: measured.blocks("hom_parallel"), measured.dark_rates_hz):
+    for again in (
+        lambda: measured.blocks("hbt"),
+        lambda: measured.blocks("hom_parallel"),
+        measured.dark_rates_hz,
+    ):
         with pytest.raises(InfraFault) as repeated:
             again()
         assert repeated.value is spent[2]
@@ -195,11 +199,14 @@ def test_a_fault_in_the_dark_fails_the_campaign():
 def test_progress_counts_visits_and_tells_faults():
     said: list[str] = []
     measured = campaign(
-        ScriptedBench(measure={1: fault()}), ("hbt",), on_progress=lambda step: said.append(str(step)), quads=2
+        ScriptedBench(measure={1: fault()}),
+        ("hbt",),
+        on_progress=lambda step: said.append(str(step)),
+        quads=2,
     )
     arms = [block.arm for block in measured.blocks("hbt")]
-    assert said[0] == f"visit 1/8: {arms[0]}, hbt"
-    assert said[2] == f"visit 1/8: {arms[0]}, hbt, 1 fault"
-    assert said[-1] == f"visit 8/8: {arms[-1]}, hbt, 1 fault"
+    assert said[0] == f"visit 1 of at most 8: {arms[0]}, hbt"
+    assert said[2] == f"visit 1 of at most 8: {arms[0]}, hbt, 1 fault"
+    assert said[-1] == f"visit 8 of at most 8: {arms[-1]}, hbt, 1 fault"
     measured.blocks("hom_parallel")
-    assert said[-1].startswith("visit 8/8"), "a second row counts from its own beginning"
+    assert said[-1].startswith("visit 8 of"), "a second row counts from its own beginning"

@@ -10,7 +10,7 @@ from campaigns_made import ALL_METRICS, Light, decide, made_policy, row
 
 from qdhil.gate.conclusion import RigOutcome, conclude
 from qdhil.gate.faults import FaultTally
-from qdhil.gate.judge import Comparison, family_size
+from qdhil.gate.judge import Comparison
 from qdhil.gate.verdict import Verdict, combine
 
 POLICY = made_policy()
@@ -64,7 +64,10 @@ def test_one_comparison_that_did_not_pass_decides(passed, verdict):
 def test_a_problem_spoils_a_run_that_passed(passed, verdict):
     inside = outcome(passed)
     inside.problems.append((verdict, "cryostat warm"))
-    for conclusion in (conclude(POLICY, {"a": inside}), conclude(POLICY, {"a": outcome(passed)}, [(verdict, "dead")])):
+    for conclusion in (
+        conclude(POLICY, {"a": inside}),
+        conclude(POLICY, {"a": outcome(passed)}, [(verdict, "dead")]),
+    ):
         assert conclusion.verdict is verdict
         assert conclusion.reasons[0] in {"cryostat warm", "dead"}
 
@@ -108,7 +111,12 @@ def tally(candidate: tuple[int, int], baseline: tuple[int, int]) -> FaultTally:
 
 @pytest.mark.parametrize(
     ("candidate", "baseline", "blocks"),
-    [((6, 18), (0, 16), False), ((8, 18), (0, 14), True), ((0, 12), (6, 18), False), ((0, 12), (0, 12), False)],
+    [
+        ((6, 18), (0, 16), False),
+        ((8, 18), (0, 14), True),
+        ((0, 12), (6, 18), False),
+        ((0, 12), (0, 12), False),
+    ],
 )
 def test_a_candidate_that_breaks_the_rig_is_blocked(passed, candidate, baseline, blocks):
     """The level is 0.05 over four metrics and the faults, 0.01: p = 0.014 is not proof, 0.004 is."""
@@ -130,7 +138,8 @@ def test_association_is_fishers_exact_test():
 
 
 def test_more_rigs_share_the_same_false_block_rate(passed):
-    assert (family_size(POLICY, 1), family_size(POLICY, 3)) == (5, 15)
+    assert POLICY.share(None, 1) == pytest.approx(1 / 5)
+    assert POLICY.share("hom.v_unc", 3) == pytest.approx(1 / 15)
     harmful = outcome(passed)
     harmful.faults = tally((8, 18), (0, 14))
     assert conclude(POLICY, {"a": harmful}).verdict is Verdict.BLOCK

@@ -42,7 +42,7 @@ def test_all_mistakes_are_told_at_once_with_their_paths(tmp_path):
             tmp_path,
             POLICY_TEXT,
             ("miss_rate = 0.05", "miss_rate = 0.7"),
-            ("quads = 3", "quads = 1\nquadz = 3"),
+            ("quads_max = 3", "quads_max = 1\nquadz = 3"),
             ("window_ps = 6000", 'window_ps = "wide"'),
             ('[metrics."hom.v_unc"]\nmargin_ratio = 1.25', '[metrics."hom.v_unc"]\nmargin_ratio = 0.9'),
             ("margin_ratio = 0.97", "margin_ratio = 0.995"),
@@ -53,7 +53,7 @@ def test_all_mistakes_are_told_at_once_with_their_paths(tmp_path):
     paths = [line.strip().partition(": ")[0] for line in lines]
     assert set(paths) == {
         "miss_rate",
-        "campaign.quads",
+        "campaign.quads_max",
         "campaign.quadz",
         "window.window_ps",
         "metrics.hom.v_unc",
@@ -82,7 +82,7 @@ def test_all_mistakes_are_told_at_once_with_their_paths(tmp_path):
         ("max_lag = 3", "max_lag = 2"),
         ("fault_budget = 2", "fault_budget = -1"),
         ("fault_budget = 2", ""),
-        ("schema_version = 1", "schema_version = 2"),
+        ("schema_version = 2", "schema_version = 3"),
     ],
 )
 def test_values_out_of_range_are_refused(tmp_path, old, new):
@@ -118,3 +118,9 @@ def test_digest_is_of_the_content_not_of_the_layout(tmp_path):
     assert load_policy(saved(tmp_path, turned)).sha256 == plain
     for change in [("margin_ratio = 0.97", "margin_ratio = 0.96"), ('name = "made"', 'name = "other"')]:
         assert load_policy(saved(tmp_path, POLICY_TEXT, change)).sha256 != plain
+
+
+def test_a_file_of_version_1_is_told_what_changed(tmp_path):
+    old = POLICY_TEXT.replace("schema_version = 2", "schema_version = 1")
+    old = old.replace("quads_min = 3\nquads_max = 3\n", "quads = 3\n")
+    assert "campaign.quads became quads_min/quads_max" in refusal(saved(tmp_path, old))

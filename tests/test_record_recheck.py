@@ -139,7 +139,12 @@ def test_a_deleted_or_repeated_line_is_refused(copied):
 
 
 VERDICT_EDITS: dict[str, Callable[[Any], None]] = {
-    "p-value": lambda data: data["comparisons"][0]["change"].update(p_margin=1e-9),
+    "e-value": lambda data: data["comparisons"][0]["evidence"]["looks"][-1].update(no_harm=99.0),
+    "a look lost": lambda data: data["comparisons"][0]["evidence"]["looks"].__delitem__(0),
+    "share of the family": lambda data: data["comparisons"][0].update(share=0.9),
+    "harm in the family": lambda data: data["comparisons"][0].update(harm_log10=1.0),
+    "harm of the family": lambda data: data["family"].update(harm_log10=0.5),
+    "an offender made up": lambda data: data["family"].update(offenders=["g2(0) on sim-a1"]),
     "margin": lambda data: data["comparisons"][0].update(margin_ratio=9.0),
     "miss rate of a comparison": lambda data: data["comparisons"][0].update(miss_rate=0.4),
     "estimate": lambda data: data["comparisons"][0]["candidate"].update(value=0.001),
@@ -180,7 +185,7 @@ SCHEMA_EDITS: dict[str, Callable[[Any], Any]] = {
     "unknown key": lambda data: {**data, "note": "trust me"},
     "missing key": lambda data: {key: value for key, value in data.items() if key != "exit_code"},
     "unknown verdict": lambda data: {**data, "verdict": "FINE"},
-    "another version": lambda data: {**data, "schema_version": 2},
+    "another version": lambda data: {**data, "schema_version": 3},
     "comparison of nothing": lambda data: {**data, "comparisons": [{}]},
     "faults of nothing": lambda data: {**data, "faults": {"sim-a1": {}, "sim-a2": {}}},
     "a list": lambda data: [data],
@@ -192,6 +197,13 @@ def test_what_is_no_verdict_file_is_a_configuration_error(copied, change):
     folder = copied("PASS")
     edit(folder / VERDICT_NAME, change)
     with pytest.raises(ConfigurationError):
+        recheck(folder)
+
+
+def test_a_verdict_of_version_1_is_told_who_can_read_it(copied):
+    folder = copied("PASS")
+    edit(folder / VERDICT_NAME, lambda data: data.update(schema_version=1))
+    with pytest.raises(ConfigurationError, match="recompute it with the qdhil that wrote it"):
         recheck(folder)
 
 
@@ -260,6 +272,9 @@ def test_faults_that_the_journal_has_can_not_be_left_out(copied):
     tally = FaultTally.from_record(record["faults"]["sim-a1"])
     assert tally.total_faults == 2
     arm = next(arm for arm, faults in tally.faults.items() if faults)
-    edit(folder / VERDICT_NAME, lambda data: data["faults"]["sim-a1"]["faults"].update({arm: tally.faults[arm] - 1}))
+    edit(
+        folder / VERDICT_NAME,
+        lambda data: data["faults"]["sim-a1"]["faults"].update({arm: tally.faults[arm] - 1}),
+    )
     with pytest.raises(RefusedError, match="disagree"):
         recheck(folder)

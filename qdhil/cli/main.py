@@ -9,11 +9,23 @@ import typer
 
 from qdhil import __version__
 from qdhil.cli.analyze import analyze
+from qdhil.cli.baseline import baseline
+from qdhil.cli.bisect import bisect
+from qdhil.cli.compare import compare
 from qdhil.cli.convert import convert
+from qdhil.cli.exit_maps import mapped
+from qdhil.cli.explain import explain
 from qdhil.cli.gate import gate
 from qdhil.cli.info import info
+from qdhil.cli.oc import oc
+from qdhil.cli.override import override
+from qdhil.cli.plan import plan
+from qdhil.cli.quarantine import quarantine
 from qdhil.cli.rigs import rigs
 from qdhil.cli.schema import schema
+from qdhil.cli.secret_arguments import refuse_secrets
+from qdhil.cli.sign import key, sign, verify
+from qdhil.cli.trend import trend
 from qdhil.errors import ConfigurationError, QdhilError
 
 _STATUS: dict[int | str | None, int] = {1: QdhilError.exit_code, 2: ConfigurationError.exit_code, None: 0}
@@ -28,11 +40,23 @@ app = typer.Typer(
     epilog="Exit codes: 0 PASS, 10 BLOCK, 20 INCONCLUSIVE, 30 INFRA, 40 REFUSED, 64 usage, 70 internal error.",
 )
 app.command()(analyze)
+app.add_typer(baseline, name="baseline")
+app.add_typer(bisect, name="bisect")
+app.command()(compare)
 app.command()(convert)
+app.command()(explain)
 app.command()(gate)
 app.command()(info)
+app.command()(key)
+app.command()(oc)
+app.command()(plan)
 app.command()(rigs)
 app.command()(schema)
+app.command()(trend)
+app.command()(sign)
+app.command()(verify)
+app.add_typer(override, name="override")
+app.add_typer(quarantine, name="quarantine")
 
 
 def _print_version(wanted: bool) -> None:
@@ -55,6 +79,7 @@ def _root(
 def run() -> None:
     """Run the command and end the process with its documented exit code."""
     try:
+        refuse_secrets(sys.argv[1:])
         app(prog_name="qdhil")
     except SystemExit as ended:
         status = _STATUS.get(ended.code, ended.code)
@@ -67,4 +92,5 @@ def run() -> None:
     except Exception as error:
         typer.echo(f"qdhil: internal error: {type(error).__name__}: {error}", err=True)
         status = QdhilError.exit_code
-    sys.exit(status)
+    code = status if isinstance(status, int) else QdhilError.exit_code
+    sys.exit(mapped(code, sys.argv[1:]))

@@ -3,6 +3,7 @@
 A campaign is a row of quads; a quad is four visits in the order ABBA or BAAB, chosen by a seeded coin.
 Each visit boots its firmware, verifies it, waits for the rig to settle, checks its health and then
 acquires one block of every configuration that the selected tests want, so that a boot serves them all.
+After each whole quad the evidence is judged, and the campaign ends when it decides or its budget is spent.
 A fault ends the visit: the rig is brought back to the baseline, the quad's blocks are kept but
 excluded, and the quad is measured again, up to the fault budget.
 """
@@ -10,7 +11,7 @@ excluded, and the quad is measured again, up to the fault budget.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -69,7 +70,7 @@ class Journal(Protocol):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a campaign is; ``visit`` is ``None`` while dark counts are taken."""
+    """How far a campaign is, of its budget; ``visit`` is ``None`` while dark counts are taken."""
 
     visit: int | None
     visits: int
@@ -81,7 +82,7 @@ class Progress:
         faults = f", {self.faults} fault{'s' * (self.faults != 1)}" if self.faults else ""
         if self.visit is None:
             return f"dark counts{faults}"
-        return f"visit {self.visit}/{self.visits}: {self.arm}, {self.configuration}{faults}"
+        return f"visit {self.visit} of at most {self.visits}: {self.arm}, {self.configuration}{faults}"
 
 
 class Campaign:
@@ -101,6 +102,8 @@ class Campaign:
         Where blocks and faults are written as they come.
     on_progress
         Called before each block.
+    decided
+        Whether the counted blocks so far decide; asked after each whole quad from ``quads_min`` on.
     """
 
     def __init__(
@@ -112,6 +115,7 @@ class Campaign:
         seed: int,
         journal: Journal,
         on_progress: Callable[[Progress], None] = lambda _: None,
+        decided: Callable[[Sequence[Block]], bool] = lambda _: False,
     ) -> None:
         self._rig = rig
         self._design = design
@@ -119,6 +123,8 @@ class Campaign:
         self._order = random.Random(seed)
         self._journal = journal
         self._on_progress = on_progress
+        self._decided = decided
+        self._row_start = 0
         self._blocks: dict[Configuration, tuple[Block, ...]] = {}
         self._dark_rates_hz: tuple[float, float] | None = None
         self._failure: Exception | None = None
@@ -162,7 +168,10 @@ class Campaign:
     def _acquire(self, configurations: tuple[Configuration, ...]) -> None:
         self._rig.stage()
         series: list[Block] = []
-        for _ in range(self._design.quads):
+        self._row_start = self._quads
+        for measured in range(self._design.quads_max):
+            if measured >= self._design.quads_min and self._decided(series):
+                break
             order = self._order.choice(ORDERS)
             series += self._quad_until_whole(self._quads, order, configurations)
             self._journal.complete(self._quads)
@@ -194,8 +203,8 @@ class Campaign:
     def _measure(
         self, quad: int | None, position: int | None, arm: Arm, configuration: Configuration, dwell_s: float
     ) -> Block:
-        visit = None if quad is None or position is None else 4 * (quad % self._design.quads) + position + 1
-        self._on_progress(Progress(visit, 4 * self._design.quads, arm, configuration, self.faults.total_faults))
+        visit = None if quad is None or position is None else 4 * (quad - self._row_start) + position + 1
+        self._on_progress(Progress(visit, 4 * self._design.quads_max, arm, configuration, self.faults.total_faults))
         health = self._rig.check_health()
         started = datetime.now(UTC).isoformat(timespec="milliseconds")
         counts = self._rig.measure(arm, configuration, dwell_s)

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qdhil.gate.blocks import Block
-from qdhil.gate.change import Change, Context, brightness_change, central_to_side_change, co_cross_change
+from qdhil.gate.change import Change, brightness_change, central_to_side_change, co_cross_change
+from qdhil.gate.quads import Context, ReadQuad, brightness_quad, central_to_side_quad, co_cross_quad
 from qdhil.metrics import Estimate, PeakCounts, at_detector, g2_area, noise_ratio, v_co_cross, v_unc
 from qdhil.tags.acquisition import Configuration
 
 
 @dataclass(frozen=True)
 class Definition:
-    """One metric: its id, the configurations it reads, and its two functions."""
+    """One metric: its id, the configurations it reads, and its functions."""
 
     id: str
     title: str
@@ -25,7 +26,10 @@ class Definition:
     prefix: str
     """What stands before a ratio where it is not the ratio of the values shown."""
     estimate: Callable[[dict[Configuration, PeakCounts], Context], Estimate]
-    change: Callable[[Sequence[Block], float, float, Context], Change]
+    change: Callable[[Sequence[Block], Context], Change]
+    quad: ReadQuad
+    has_limit: bool = True
+    """Whether a policy may set an absolute limit on its scale of harm."""
 
 
 def _noise(counts: PeakCounts, context: Context) -> tuple[float, float] | None:
@@ -48,7 +52,10 @@ def _noise(counts: PeakCounts, context: Context) -> tuple[float, float] | None:
 def _purity(counts: dict[Configuration, PeakCounts], context: Context) -> Estimate:
     hbt = counts["hbt"]
     return g2_area(
-        hbt, exclude_lags=context.exclude_lags, confidence=context.confidence, noise_ratio=_noise(hbt, context)
+        hbt,
+        exclude_lags=context.exclude_lags,
+        confidence=context.confidence,
+        noise_ratio=_noise(hbt, context),
     )
 
 
@@ -94,6 +101,7 @@ DEFINITIONS: dict[str, Definition] = {
             prefix="",
             estimate=_purity,
             change=central_to_side_change("hbt"),
+            quad=central_to_side_quad("hbt", 1.0),
         ),
         Definition(
             id="hom.v_unc",
@@ -104,6 +112,7 @@ DEFINITIONS: dict[str, Definition] = {
             prefix="1-V ",
             estimate=_v_unc,
             change=central_to_side_change("hom_parallel"),
+            quad=central_to_side_quad("hom_parallel", 2.0),
         ),
         Definition(
             id="hom.v_co_cross",
@@ -114,6 +123,7 @@ DEFINITIONS: dict[str, Definition] = {
             prefix="1-V ",
             estimate=_v_co_cross,
             change=co_cross_change,
+            quad=co_cross_quad,
         ),
         Definition(
             id="brightness.detected",
@@ -124,6 +134,8 @@ DEFINITIONS: dict[str, Definition] = {
             prefix="",
             estimate=_brightness,
             change=brightness_change,
+            quad=brightness_quad,
+            has_limit=False,
         ),
     )
 }

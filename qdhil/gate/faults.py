@@ -6,6 +6,7 @@ recovered on the baseline are counted here: a rig that does not come back is bro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,6 +49,10 @@ class FaultTally:
     def verdict(self, block_level: float) -> Verdict:
         """BLOCK where the candidate provably causes faults, PASS where there is no sign of it."""
         return Verdict.BLOCK if self.p_association <= block_level else Verdict.PASS
+
+    def harm_log10(self, block_level: float) -> float:
+        """Return the e-value of harm by faults: 1/level or nothing, of mean 1 at most without association."""
+        return -math.log10(block_level) if self.verdict(block_level) is Verdict.BLOCK else -300.0
 
     def record(self) -> dict[str, Any]:
         """Return plain data, ready for JSON."""

@@ -1,28 +1,35 @@
 """Decide one metric on one rig: PASS rules out harm of the margin, BLOCK proves more than is tolerated.
 
-PASS is asked first: where harm of the margin is ruled out, a smaller proven change does not block.
+PASS is asked first: where harm of the margin is ruled out, a smaller proven change does not block. Both may be asked
+after every quad: the evidence is valid at any look.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from qdhil.gate.blocks import Arm, Block, total
-from qdhil.gate.change import Change, Context
+from qdhil.gate.change import Change
 from qdhil.gate.definitions import DEFINITIONS
+from qdhil.gate.diagnostics import dispersion_problems, near_far_problems
+from qdhil.gate.evidence import Demand, Evidence, evidence_of
 from qdhil.gate.policy import MetricPolicy, Policy
+from qdhil.gate.quads import Context, whole_quads
 from qdhil.gate.verdict import Verdict
 from qdhil.metrics import Estimate
-
-_SMALLEST_P = 1e-9
-"""Below this no model of a rig holds; smaller p-values are not told apart."""
+from qdhil.statistics.evidence import family_mean_log10
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What one metric on one rig says about the candidate, with everything that decided it."""
+    """What one metric on one rig says about the candidate, with everything that decided it.
+
+    ``share`` is its part of the family over which ``false_block_rate`` holds, and ``block_level`` that part of the
+    rate: an e-value of ``1/block_level`` proves harm by itself.
+    """
 
     rig: str
     definition: str
@@ -31,10 +38,14 @@ class Comparison:
     baseline: Estimate
     candidate: Estimate
     change: Change
+    evidence: Evidence
     margin_ratio: float
     tolerated_ratio: float
+    limit: float | None
     miss_rate: float
+    share: float
     block_level: float
+    harm_log10: float
     blocks: int
 
     @property
@@ -44,8 +55,14 @@ class Comparison:
 
     def record(self) -> dict[str, Any]:
         """Return plain data, ready for JSON."""
-        parts = {"baseline": self.baseline.record(), "candidate": self.candidate.record()}
-        return {**asdict(self), **parts, "verdict": str(self.verdict), "change": self.change.record()}
+        parts = {
+            "verdict": str(self.verdict),
+            "baseline": self.baseline.record(),
+            "candidate": self.candidate.record(),
+            "change": self.change.record(),
+            "evidence": self.evidence.record(),
+        }
+        return {**asdict(self), **parts}
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Self:
@@ -58,6 +75,7 @@ class Comparison:
                     "baseline": Estimate(**record["baseline"]),
                     "candidate": Estimate(**record["candidate"]),
                     "change": Change.from_record(record["change"]),
+                    "evidence": Evidence.from_record(record["evidence"]),
                 }
             )
         except (AttributeError, TypeError, KeyError) as error:
@@ -96,50 +114,133 @@ def compare(
         counts = {name: total(needed, arm, name) for name in definition.configurations}
         return definition.estimate(counts, context)
 
-    change = definition.change(needed, wanted.margin_ratio, wanted.tolerated_ratio, context)
-    block_level = policy.false_block_rate / family_size(policy, rigs)
-    verdict = _decide(change, policy.miss_rate, block_level)
+    evidence = metric_evidence(definition_id, needed, policy, context)
+    change = definition.change(needed, context)
+    share = policy.share(definition_id, rigs)
+    block_level = policy.false_block_rate * share
+    pass_log10 = -math.log10(policy.miss_rate)
+    harm_log10 = evidence.harm_log10(pass_log10, policy.campaign.quads_min)
+    verdict = _decide(evidence, policy, harm_log10, block_level)
     return Comparison(
         rig=rig,
         definition=definition_id,
         verdict=verdict,
-        reason=_reason(verdict, definition.scale, change, wanted),
+        reason=_reason(verdict, definition.scale, change, wanted, evidence, policy.campaign.quads_min),
         baseline=estimate("baseline"),
         candidate=estimate("candidate"),
         change=change,
+        evidence=evidence,
         margin_ratio=wanted.margin_ratio,
         tolerated_ratio=wanted.tolerated_ratio,
+        limit=wanted.limit,
         miss_rate=policy.miss_rate,
+        share=share,
         block_level=block_level,
+        harm_log10=harm_log10,
         blocks=len(needed),
     )
 
 
-def family_size(policy: Policy, rigs: int) -> int:
-    """Return how many comparisons share ``false_block_rate``: every metric, and fault counts, on every rig."""
-    return rigs * (len(policy.metrics) + 1)
+def metric_evidence(definition_id: str, blocks: Sequence[Block], policy: Policy, context: Context) -> Evidence:
+    """Return the evidence of one metric after each of its whole quads.
+
+    Raises
+    ------
+    ValueError
+        If the blocks are no whole quads, or can't be compared.
+    """
+    definition, wanted = DEFINITIONS[definition_id], policy.metrics[definition_id]
+    readings = [definition.quad(quad, context) for quad in whole_quads(blocks, definition.configurations)]
+    evidence = evidence_of(
+        readings,
+        Demand(
+            math.log(wanted.margin_ratio),
+            math.log(wanted.tolerated_ratio),
+            None if wanted.limit is None else math.log(wanted.limit),
+        ),
+    )
+    own = [block for block in blocks if block.configuration in definition.configurations]
+    problems = near_far_problems(own, context) + dispersion_problems(evidence.looks[-1], len(own))
+    return Evidence(evidence.looks, tuple(problems))
 
 
-def _decide(change: Change, miss_rate: float, block_level: float) -> Verdict:
-    if change.p_margin <= miss_rate:
+def is_decided(blocks: Sequence[Block], policy: Policy, metrics: Iterable[str], *, rigs: int, context: Context) -> bool:
+    """Whether one rig needs no further quad: every metric passes, or harm is proven whatever the other rigs say.
+
+    Parameters
+    ----------
+    blocks
+        The rig's counted blocks so far.
+    policy
+        Margins and error rates.
+    metrics
+        Those that the session decides on this rig; one whose light path is not among the blocks is not asked, and
+        where none is asked nothing is left to decide.
+    rigs, context
+        As for :func:`compare`.
+    """
+    seen = {block.configuration for block in blocks}
+    asked = [name for name in dict.fromkeys(metrics) if seen.issuperset(DEFINITIONS[name].configurations)]
+    if not asked:
+        return True
+    needed, quads_min = -math.log10(policy.miss_rate), policy.campaign.quads_min
+    shares: list[float] = []
+    harm: list[float] = []
+    passed: list[bool] = []
+    for name in asked:
+        try:
+            evidence = metric_evidence(name, blocks, policy, context)
+        except ValueError:
+            passed.append(False)
+            continue
+        shares.append(policy.share(name, rigs))
+        harm.append(evidence.harm_log10(needed, quads_min))
+        passed.append(evidence.passed(needed, quads_min))
+    if shares and family_mean_log10(shares, harm) >= -math.log10(policy.false_block_rate):
+        return True
+    return all(passed)
+
+
+def _decide(evidence: Evidence, policy: Policy, harm_log10: float, block_level: float) -> Verdict:
+    if evidence.passed(-math.log10(policy.miss_rate), policy.campaign.quads_min):
         return Verdict.PASS
-    if change.p_tolerated <= block_level:
+    enough = evidence.looks[-1].quads >= policy.campaign.quads_min
+    if enough and harm_log10 >= -math.log10(block_level):
         return Verdict.BLOCK
     return Verdict.INCONCLUSIVE
 
 
-def _reason(verdict: Verdict, scale: str, change: Change, wanted: MetricPolicy) -> str:
+def _reason(
+    verdict: Verdict, scale: str, change: Change, wanted: MetricPolicy, evidence: Evidence, quads_min: int
+) -> str:
     ratio = "undefined" if change.ratio is None else f"x{change.ratio:.3g}"
-    seen = f"{scale} {ratio} [{change.low:.3g}, {change.high:.3g}]"
+    seen = f"{scale} {ratio} [{change.low:.3g}, {change.high:.3g}] after {_quads(evidence)}"
+    last = evidence.looks[-1]
+    no_harm, harm = max(look.no_harm for look in evidence.looks), last.harm
+    if last.within_limit is not None and last.beyond_limit is not None:
+        within = max(look.within_limit or 0.0 for look in evidence.looks)
+        limit = f"; limit {wanted.limit:g}: within {_said(within)}, beyond {_said(last.beyond_limit)}"
+    else:
+        limit = ""
     if verdict is Verdict.PASS:
-        return f"{seen}; x{wanted.margin_ratio:g} is ruled out ({_said(change.p_margin)})"
+        return f"{seen}; x{wanted.margin_ratio:g} is ruled out ({_said(no_harm)}){limit}"
     if verdict is Verdict.BLOCK:
-        return f"{seen}; worse than x{wanted.tolerated_ratio:g} is proven ({_said(change.p_tolerated)})"
+        return f"{seen}; worse than x{wanted.tolerated_ratio:g} is proven ({_said(harm)}){limit}"
+    short = [f"the policy asks for {quads_min} quads at least"] if last.quads < quads_min else []
+    why = "".join(f"; {problem}" for problem in (*short, *evidence.diagnostics))
     return (
-        f"{seen}; neither x{wanted.margin_ratio:g} ruled out ({_said(change.p_margin)}) "
-        f"nor worse than x{wanted.tolerated_ratio:g} proven ({_said(change.p_tolerated)})"
+        f"{seen}; x{wanted.margin_ratio:g} ruled out: {_said(no_harm)}, "
+        f"worse than x{wanted.tolerated_ratio:g}: {_said(harm)}{limit}{why}"
     )
 
 
-def _said(p_value: float) -> str:
-    return f"p = {p_value:.2g}" if p_value >= _SMALLEST_P else f"p < {_SMALLEST_P:g}"
+def _quads(evidence: Evidence) -> str:
+    quads = evidence.looks[-1].quads
+    return f"{quads} quad{'s' * (quads != 1)}"
+
+
+def _said(e_log10: float) -> str:
+    """Say an e-value: how many times better the one hypothesis explains the counts than the other."""
+    if e_log10 >= 6:
+        return f"e > 1e{math.floor(e_log10)}"
+    return "e < 0.001" if e_log10 < -3 else f"e = {10**e_log10:.3g}"

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from qdhil.gate.definitions import DEFINITIONS
@@ -30,6 +30,10 @@ class MetricPolicy(Strict):
     """PASS must rule out a change this large."""
     tolerated_ratio: Annotated[float, Field(gt=0)]
     """BLOCK must prove a change beyond this."""
+    limit: Annotated[float, Field(gt=0)] | None = None
+    """The candidate's own value on the scale of harm must be proven below this for PASS, above it for BLOCK."""
+    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """Share of ``false_block_rate``, relative to the other metrics; a rig's faults have the weight 1."""
 
 
 class Dwell(Strict):
@@ -44,11 +48,22 @@ class Dwell(Strict):
 class CampaignPolicy(Strict):
     """How much is measured."""
 
-    quads: Annotated[int, Field(ge=2, le=1000)]
-    """ABBA or BAAB groups of four visits; two at least, to see the spread between them."""
+    quads_min: Annotated[int, Field(ge=2, le=1000)]
+    """ABBA or BAAB groups of four visits before anything is decided; two at least, to see the spread between them."""
+    quads_max: Annotated[int, Field(ge=2, le=1000)]
+    """The budget: what is undecided after so many is INCONCLUSIVE."""
+    required_rigs: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Rigs that a PASS needs at least."""
     fault_budget: Annotated[int, Field(ge=0, le=100)]
     """Faults of the rig that are survived; the next one ends the campaign."""
     dwell_s: Dwell
+
+    @field_validator("quads_max")
+    @classmethod
+    def _budget_holds_the_minimum(cls, quads_max: int, info: ValidationInfo) -> int:
+        if quads_max < info.data.get("quads_min", 0):
+            raise ValueError(f"must be at least quads_min = {info.data['quads_min']}")
+        return quads_max
 
 
 class Window(Strict):
@@ -68,13 +83,15 @@ def _mistake(name: str, wanted: MetricPolicy) -> str | None:
         return "higher is worse, so tolerated_ratio must be below margin_ratio"
     if definition.harm == "lower" and not wanted.tolerated_ratio > wanted.margin_ratio:
         return "lower is worse, so tolerated_ratio must be above margin_ratio"
+    if wanted.limit is not None and not definition.has_limit:
+        return "an absolute value drifts with the rig: give ratios, no limit"
     return None
 
 
 class Policy(Strict):
     """The whole file."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     name: str
     miss_rate: Annotated[float, Field(gt=0, lt=0.5)]
     """P(PASS | a metric is worse by its margin), for every metric on every rig."""
@@ -86,17 +103,33 @@ class Policy(Strict):
     window: Window
     metrics: Annotated[dict[str, MetricPolicy], Field(min_length=1)]
 
+    @field_validator("schema_version", mode="before")
+    @classmethod
+    def _version_1_is_told(cls, version: object) -> object:
+        if version == 1:
+            raise ValueError("version 1 is no longer read: campaign.quads became quads_min/quads_max; write 2")
+        return version
+
     @field_validator("metrics")
     @classmethod
     def _metrics_known_and_ordered(cls, metrics: dict[str, MetricPolicy]) -> dict[str, MetricPolicy]:
         errors: list[InitErrorDetails] = [
-            {"type": PydanticCustomError("metric", "{reason}", {"reason": reason}), "loc": (name,), "input": wanted}
+            {
+                "type": PydanticCustomError("metric", "{reason}", {"reason": reason}),
+                "loc": (name,),
+                "input": wanted,
+            }
             for name, wanted in metrics.items()
             if (reason := _mistake(name, wanted)) is not None
         ]
         if errors:
             raise ValidationError.from_exception_data("metrics", errors)
         return metrics
+
+    def share(self, metric: str | None, rigs: int) -> float:
+        """Return the part of the family that one metric, or (``None``) the faults, of one of ``rigs`` rigs has."""
+        weight = 1.0 if metric is None else self.metrics[metric].weight
+        return weight / (rigs * (1.0 + sum(wanted.weight for wanted in self.metrics.values())))
 
     @property
     def sha256(self) -> str:

@@ -40,6 +40,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--rig-policy", metavar="FILE", help="policy file (default: ini 'rig_policy', else the packaged one)"
     )
+    group.addoption(
+        "--rig-quarantine",
+        metavar="FILE",
+        help="quarantine file: metrics of rigs that may not decide (default: ini 'rig_quarantine', else none)",
+    )
     group.addoption("--candidate", metavar="VERSION|PATH", help="firmware that asks to be rolled out")
     group.addoption("--rig-baseline", metavar="VERSION|PATH", help="firmware in service (default: the rack file's)")
     group.addoption("--rig-runs", metavar="DIR", default="runs", help="where run folders are made (default: runs)")
@@ -55,6 +60,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addini("rack", "rack file, relative to the ini file", type="string", default="")
     parser.addini("rig_policy", "policy file, relative to the ini file", type="string", default="")
+    parser.addini("rig_quarantine", "quarantine file, relative to the ini file", type="string", default="")
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -77,7 +83,8 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
         return ExitCode.USAGE
     if not config.getoption("rig") or config.getoption("help") or config.getoption("version"):
         return status
-    if status == ExitCode.PASS and DECIDED not in config.stash:
+    is_worker = hasattr(config, "workerinput")
+    if status == ExitCode.PASS and DECIDED not in config.stash and not is_worker:
         sys.stderr.write("qdhil: no test was run, nothing was decided: INCONCLUSIVE\n")
     return status if status != ExitCode.PASS else config.stash.get(DECIDED, ExitCode.INCONCLUSIVE)
 

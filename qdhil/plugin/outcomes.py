@@ -42,6 +42,8 @@ class Outcomes:
             entry = (Verdict(problem[0]), problem[1])
             if outcome is None:
                 self.problem(*entry)
+            elif entry[0] is Verdict.INCONCLUSIVE and payload.get("metric") is not None:
+                outcome.undecided.setdefault(payload["metric"], []).append(entry[1])
             elif entry not in outcome.problems:
                 outcome.problems.append(entry)
         if outcome is None:
@@ -78,12 +80,16 @@ class Outcomes:
     def _compose(self) -> VerdictRecord:
         settings = self._settings
         baseline, candidate = settings.firmware
+        finished = datetime.now(UTC)
+        quarantine = settings.quarantine(finished.date())
         return verdict_record(
             settings.policy,
             (FirmwareRecord.of(baseline), FirmwareRecord.of(candidate)),
             {name: rig.kind for name, rig in settings.rigs.items()},
             self._rigs,
-            conclude(settings.policy, self._rigs, self._problems),
+            conclude(settings.policy, self._rigs, self._problems, quarantine),
             dark_rate_hz=self._dark_rate_hz,
             started=self._started,
+            finished=finished,
+            quarantine=quarantine,
         )

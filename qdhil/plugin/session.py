@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from qdhil.errors import ConfigurationError, QdhilError, RefusedError, UndecidedError
+from qdhil.gate.quarantine import utc_today
 from qdhil.gate.verdict import Verdict
 from qdhil.plugin import DECIDED, SETTINGS
 from qdhil.plugin.outcomes import Outcomes
@@ -120,6 +121,9 @@ class Payloads:
             report.longrepr = str(payload["summary"])
         if report.skipped and item.get_closest_marker("metric") is not None:
             payload["problem"] = [str(Verdict.INCONCLUSIVE), f"{item.nodeid} was skipped or expected to fail"]
+        marker = item.get_closest_marker("metric")
+        if "problem" in payload and marker is not None and marker.args:
+            payload["metric"] = str(marker.args[0])
         if payload:
             report.qdhil = {**payload, "rig": rig_of(item)}  # type: ignore[attr-defined]
         return report
@@ -167,7 +171,17 @@ class Gate:
             f"qdhil: candidate {candidate.version} against baseline {baseline.version} "
             f"on {', '.join(self._settings.rigs)}",
             f"qdhil: policy {self._settings.policy.name}, evidence {self._settings.run_folder}",
+            *(f"qdhil: {note}" for note in self._quarantine_notes()),
         ]
+
+    def _quarantine_notes(self) -> tuple[str, ...]:
+        settings = self._settings
+        unknown = tuple(
+            f"quarantine names {entry.rig}, which the rack file has not: it excuses nothing"
+            for entry in settings.quarantined
+            if entry.rig not in settings.rack.rigs
+        )
+        return settings.quarantine(utc_today()).notes + unknown
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take a test's decision from its report."""
@@ -192,6 +206,9 @@ class Gate:
         word = payload["problem"][0] if "problem" in payload else payload.get("comparison", {}).get("verdict")
         if word is None or (report.failed == (word == "PASS")):
             return None
+        metric = payload.get("metric") or payload.get("comparison", {}).get("definition")
+        if self._settings.quarantine(utc_today()).excuses(str(payload["rig"]), str(metric)):
+            return report.outcome, "q", (f"{word}, in quarantine", {"yellow": True})
         if report.passed:
             return "passed", ".", (word, {"green": True})
         return "failed", word[0], (word, {"red": word == "BLOCK", "yellow": word != "BLOCK"})

@@ -6,6 +6,7 @@ import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import pytest
 from qdhil.errors import ConfigurationError
 from qdhil.firmware import Bundle, find_bundle
 from qdhil.gate.policy import Policy, default_policy_file, load_policy
+from qdhil.gate.quarantine import QuarantineEffect, QuarantineEntry, load_quarantine, quarantine_effect
 from qdhil.rack.config import Rack, Rig, load_rack
 from qdhil.rack.selection import bundle_folder, default_rack_file, select_rigs
 from qdhil.rack.simulated import provider_module
-from qdhil.record.run_folder import POLICY_NAME, RACK_NAME, create_run_folder, write_bytes
+from qdhil.record.run_folder import POLICY_NAME, QUARANTINE_NAME, RACK_NAME, create_run_folder, write_bytes
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Settings:
         Where rack and policy were read.
     rack, rigs, policy
         What they say; ``rigs`` only those selected.
+    quarantined
+        Entries of the quarantine file, none without one.
     bundles
         Baseline and candidate of each rig.
     run_folder
@@ -47,6 +51,7 @@ class Settings:
     rack: Rack
     rigs: Mapping[str, Rig]
     policy: Policy
+    quarantined: tuple[QuarantineEntry, ...]
     bundles: Mapping[str, tuple[Bundle, Bundle]]
     run_folder: Path
     order_seed: int
@@ -63,6 +68,12 @@ class Settings:
         """Baseline and candidate, the same on every selected rig."""
         return next(iter(self.bundles.values()))
 
+    def quarantine(self, day: date) -> QuarantineEffect:
+        """Return what quarantine does to this run on a day."""
+        return quarantine_effect(
+            self.quarantined, self.policy.metrics, self.rigs, day, required_rigs=self.policy.campaign.required_rigs
+        )
+
 
 def resolve(config: pytest.Config) -> Settings:
     """Read and check everything that the options name, and make the run folder.
@@ -74,6 +85,8 @@ def resolve(config: pytest.Config) -> Settings:
     """
     rack_file = _file(config, "rack", default_rack_file())
     policy_file = _file(config, "rig_policy", default_policy_file())
+    quarantine_file = _named_file(config, "rig_quarantine")
+    quarantined = () if quarantine_file is None else load_quarantine(quarantine_file)
     rack, policy = load_rack(rack_file), load_policy(policy_file)
     rigs = select_rigs(rack, config.getoption("rig"))
     bundles = {name: _bundles(config, name, rig, rack_file) for name, rig in rigs.items()}
@@ -114,12 +127,15 @@ def resolve(config: pytest.Config) -> Settings:
         run_folder = create_run_folder(Path(config.getoption("rig_runs")), candidate.version).resolve()
         write_bytes(run_folder / RACK_NAME, rack_file.read_bytes())
         write_bytes(run_folder / POLICY_NAME, policy_file.read_bytes())
+        if quarantine_file is not None:
+            write_bytes(run_folder / QUARANTINE_NAME, quarantine_file.read_bytes())
     return Settings(
         rack_file=rack_file.resolve(),
         policy_file=policy_file.resolve(),
         rack=rack,
         rigs=rigs,
         policy=policy,
+        quarantined=quarantined,
         bundles=bundles,
         run_folder=run_folder,
         order_seed=order_seed,
@@ -129,13 +145,18 @@ def resolve(config: pytest.Config) -> Settings:
 
 
 def _file(config: pytest.Config, name: str, default: Path) -> Path:
+    return _named_file(config, name) or default
+
+
+def _named_file(config: pytest.Config, name: str) -> Path | None:
+    """Return the file that an option, or else the ini value, names."""
     option = _given(config, name)
     if option is not None:
         return Path(option)
     ini: str = config.getini(name)
     if ini:
         return (config.inipath.parent if config.inipath else config.rootpath) / ini
-    return default
+    return None
 
 
 def _bundles(config: pytest.Config, name: str, rig: Rig, rack_file: Path) -> tuple[Bundle, Bundle]:

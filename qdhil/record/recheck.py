@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qdhil.errors import RefusedError, UndecidedError
 from qdhil.gate.blocks import ARMS, Block, dark_rates_hz
-from qdhil.gate.change import Context
 from qdhil.gate.conclusion import RigOutcome, conclude
 from qdhil.gate.faults import FaultTally
 from qdhil.gate.judge import Comparison, compare
 from qdhil.gate.policy import Policy, load_policy
+from qdhil.gate.quads import Context
+from qdhil.gate.quarantine import (
+    NO_QUARANTINE,
+    QuarantineEffect,
+    QuarantineEntry,
+    load_quarantine,
+    quarantine_effect,
+)
 from qdhil.gate.verdict import Verdict, combine
 from qdhil.model_files import read_json
 from qdhil.rack.config import load_rack
 from qdhil.record.run_folder import (
     BLOCKS_NAME,
     POLICY_NAME,
+    QUARANTINE_NAME,
     RACK_NAME,
     RUN_NAME,
     VERDICT_NAME,
@@ -27,6 +36,7 @@ from qdhil.record.run_folder import (
     read_visits,
 )
 from qdhil.record.schemas import CalibrationRecord, RunRecord, VerdictRecord
+from qdhil.record.verdict import family_record
 
 _DIGITS = 9
 """Recomputed numbers agree to this many digits; another processor's last bits may differ."""
@@ -57,6 +67,7 @@ def recheck(folder: Path) -> VerdictRecord:
         policy.false_block_rate,
     ):
         raise RefusedError(f"{VERDICT_NAME} states a name or error rates that its policy has not")
+    quarantine = _quarantine(folder, policy, verdict)
     outcomes = {rig: RigOutcome() for rig in verdict.rigs}
     evidence: dict[str, _Evidence] = {}
     for entry in verdict.comparisons:
@@ -75,8 +86,35 @@ def recheck(folder: Path) -> VerdictRecord:
         outcomes[recorded.rig].comparisons[recorded.definition] = again
     for rig, outcome in outcomes.items():
         outcome.faults = _tally(folder, rig, verdict)
-    _check_verdict(policy, outcomes, verdict)
+    _check_verdict(policy, outcomes, quarantine, verdict)
     return verdict
+
+
+def _quarantine(folder: Path, policy: Policy, verdict: VerdictRecord) -> QuarantineEffect:
+    """Return what was in quarantine when the run ended; refuse a record that says something else."""
+    effect, file = NO_QUARANTINE, folder / QUARANTINE_NAME
+    if file.exists():
+        try:
+            day = verdict.finished_on
+        except ValueError as error:
+            raise RefusedError(f"{VERDICT_NAME} finished at no time: {verdict.finished!r}") from error
+        effect = quarantine_effect(
+            load_quarantine(file),
+            policy.metrics,
+            verdict.rigs,
+            day,
+            required_rigs=policy.campaign.required_rigs,
+        )
+    if list(effect.excused) != verdict.quarantined:
+        raise RefusedError(
+            f"quarantine: {VERDICT_NAME} has {_entries(verdict.quarantined)}; "
+            f"{QUARANTINE_NAME} had {_entries(effect.excused)} in force when the run ended"
+        )
+    return effect
+
+
+def _entries(quarantined: Sequence[QuarantineEntry]) -> str:
+    return "; ".join(map(str, quarantined)) or "nothing"
 
 
 @dataclass(frozen=True)
@@ -101,6 +139,8 @@ def _read_evidence(folder: Path, rig: str, policy: Policy, verdict: VerdictRecor
     if rig not in rack.rigs or run.calibration != CalibrationRecord.of(rack.rigs[rig]):
         raise RefusedError(f"{folder / rig / RUN_NAME} has another calibration than {RACK_NAME}")
     blocks = [block for block in read_blocks(folder / rig) if block.excluded is None]
+    if verdict.quarantined and any(block.started[:10] > verdict.finished_on.isoformat() for block in blocks):
+        raise RefusedError(f"{VERDICT_NAME} finished before blocks of {rig} began: by that day quarantine is counted")
     dark_rate_hz = dark_rates_hz(block.counts for block in blocks if block.configuration == "blanked")
     if dark_rate_hz != verdict.dark_rate_hz.get(rig):
         raise RefusedError(f"dark rates on {rig}: the blanked block gives {dark_rate_hz} /s")
@@ -134,9 +174,17 @@ def _tally(folder: Path, rig: str, verdict: VerdictRecord) -> FaultTally | None:
     return tally
 
 
-def _check_verdict(policy: Policy, outcomes: dict[str, RigOutcome], verdict: VerdictRecord) -> None:
+def _check_verdict(
+    policy: Policy, outcomes: dict[str, RigOutcome], quarantine: QuarantineEffect, verdict: VerdictRecord
+) -> None:
     """Refuse a verdict that the numbers don't carry; problems of the session can only have made it worse."""
-    from_numbers = conclude(policy, outcomes).verdict
+    conclusion = conclude(policy, outcomes, quarantine=quarantine)
+    from_numbers, family = conclusion.verdict, family_record(conclusion.family)
+    if _rounded(family.model_dump()) != _rounded(verdict.family.model_dump()):
+        raise RefusedError(
+            f"harm over all metrics and rigs: the numbers give 1e{family.harm_log10:.3g}, "
+            f"{VERDICT_NAME} says 1e{verdict.family.harm_log10:.3g}"
+        )
     carried = verdict.verdict is from_numbers or (
         verdict.verdict is combine([verdict.verdict, from_numbers]) and verdict.verdict is not Verdict.BLOCK
     )

@@ -3,7 +3,7 @@
 ::
 
     runs/20261123T081500Z-1.5.0-good/
-        policy.toml  rack.toml        as they were used
+        policy.toml  rack.toml        as they were used, and quarantine.toml where one was given
         verdict.json                  the verdict of the whole run
         sim-a1/run.json               rig, firmware, calibration, seeds, software
         sim-a1/blocks.jsonl           a line per block, fault or exclusion, in the order of time
@@ -34,6 +34,7 @@ RUN_NAME = "run.json"
 VERDICT_NAME = "verdict.json"
 POLICY_NAME = "policy.toml"
 RACK_NAME = "rack.toml"
+QUARANTINE_NAME = "quarantine.toml"
 
 
 def create_run_folder(root: Path, label: str) -> Path:

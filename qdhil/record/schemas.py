@@ -6,9 +6,13 @@ their JSON schemas.
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from typing import Literal, Self
 
+from pydantic import field_validator
+
 from qdhil.firmware.bundle import Bundle
+from qdhil.gate.quarantine import QuarantineEntry
 from qdhil.gate.verdict import Verdict
 from qdhil.metrics.coincidences import excluded_lags
 from qdhil.model_files import Strict
@@ -102,14 +106,33 @@ class EstimateRecord(Strict):
 
 
 class ChangeRecord(Strict):
-    """The ratio candidate/baseline on the scale of harm, and the p-values that decide."""
+    """The ratio candidate/baseline on the scale of harm, with the interval of a size fixed beforehand."""
 
     ratio: float | Literal["inf"] | None
     low: float
     high: float | Literal["inf"]
-    p_margin: float
-    p_tolerated: float
     test: str
+
+
+class LookRecord(Strict):
+    """The e-values after so many quads, as decimal logarithms."""
+
+    quads: int
+    no_harm: float
+    harm: float
+    within_limit: float | None
+    beyond_limit: float | None
+    form: Literal["counts", "quads"]
+    """Which evidence counts: the counts' own, or the spread between quads."""
+    phi: float | None
+    """Variance over mean of same-arm blocks."""
+
+
+class EvidenceRecord(Strict):
+    """The evidence at every look, and what speaks against a PASS."""
+
+    looks: list[LookRecord]
+    diagnostics: list[str]
 
 
 class ComparisonRecord(Strict):
@@ -122,10 +145,16 @@ class ComparisonRecord(Strict):
     baseline: EstimateRecord
     candidate: EstimateRecord
     change: ChangeRecord
+    evidence: EvidenceRecord
     margin_ratio: float
     tolerated_ratio: float
+    limit: float | None
     miss_rate: float
+    share: float
+    """Part of the family over which ``false_block_rate`` holds."""
     block_level: float
+    harm_log10: float
+    """What it brings to the family's mean: 0 (-300) for a part that passed."""
     blocks: int
 
 
@@ -144,10 +173,18 @@ class FaultRecord(Strict):
     p_association: float
 
 
+class FamilyRecord(Strict):
+    """Harm over all metrics and rigs: the weighted mean of the e-values, and who is named."""
+
+    harm_log10: float
+    needed_log10: float
+    offenders: list[str]
+
+
 class VerdictRecord(Strict):
     """``verdict.json``: what was decided, from which numbers, at which error rates."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     verdict: Verdict
     exit_code: int
     reasons: list[str]
@@ -160,7 +197,23 @@ class VerdictRecord(Strict):
     rigs: dict[str, Literal["physical", "simulated"]]
     """Kind of every rig of the run."""
     comparisons: list[ComparisonRecord]
+    family: FamilyRecord
     faults: dict[str, FaultRecord]
+    quarantined: list[QuarantineEntry]
+    """Metrics of rigs that decided nothing, by the run folder's ``quarantine.toml`` on the day of ``finished``."""
     dark_rate_hz: dict[str, tuple[float, float] | None]
     started: str
     finished: str
+
+    @field_validator("schema_version", mode="before")
+    @classmethod
+    def _version_1_is_told(cls, version: object) -> object:
+        if version == 1:
+            raise ValueError("version 1 was decided by fixed-size tests: recompute it with the qdhil that wrote it")
+        return version
+
+    @property
+    def finished_on(self) -> date:
+        """The day, UTC, by which quarantine was counted; ValueError where ``finished`` is no time."""
+        time = datetime.fromisoformat(self.finished)
+        return (time.astimezone(UTC) if time.tzinfo else time).date()

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import pytest
 
     from qdhil.gate.judge import Comparison
+    from qdhil.gate.quarantine import QuarantineEntry
     from qdhil.report.histogram import Histograms
     from qdhil.tags.acquisition import Configuration
 
@@ -20,12 +21,15 @@ def attach(
     comparison: Comparison,
     histograms: Histograms,
     configurations: Sequence[Configuration],
+    quarantine: QuarantineEntry | None,
 ) -> None:
     """Write the histograms of a comparison; hand them to Allure where ``--alluredir`` is given.
 
-    The numbers go into the test's properties, which JUnit files show.
+    The numbers go into the test's properties, which JUnit files show, and so does what is in quarantine.
     """
     item.user_properties += list(_properties(comparison))
+    if quarantine is not None:
+        item.user_properties.append((f"{comparison.definition}.quarantine", str(quarantine)))
     files = [histograms.write(configuration) for configuration in configurations]
     if not config.getoption("allure_report_dir", None):
         return
@@ -36,6 +40,10 @@ def attach(
         name=f"{comparison.definition} on {comparison.rig}",
         attachment_type=allure.attachment_type.JSON,
     )
+    if quarantine is not None:
+        allure.attach(
+            str(quarantine), name="in quarantine: does not decide", attachment_type=allure.attachment_type.TEXT
+        )
     for data, picture in files:
         allure.attach.file(str(data), name=data.name, attachment_type=allure.attachment_type.JSON)
         if picture is not None:
@@ -51,6 +59,8 @@ def _properties(comparison: Comparison) -> Iterator[tuple[str, str]]:
     yield f"{metric}.change", "undefined" if change.ratio is None else f"{change.ratio:.6g}"
     yield f"{metric}.change.interval", f"{change.low:.6g} {change.high:.6g}"
     yield f"{metric}.margin", f"{comparison.margin_ratio:g}"
-    yield f"{metric}.p_margin", f"{change.p_margin:.3g}"
-    yield f"{metric}.p_tolerated", f"{change.p_tolerated:.3g}"
+    last = comparison.evidence.looks[-1]
+    yield f"{metric}.looks", f"{last.quads}"
+    yield f"{metric}.e_no_harm", f"1e{last.no_harm:.2f}"
+    yield f"{metric}.e_harm", f"1e{last.harm:.2f}"
     yield f"{metric}.verdict", str(comparison.verdict)

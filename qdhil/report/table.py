@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from qdhil.gate.definitions import DEFINITIONS
 from qdhil.gate.judge import Comparison
@@ -20,8 +20,12 @@ def verdict_lines(record: VerdictRecord) -> Iterator[tuple[str, str]]:
     yield "", ""
     comparisons = [Comparison.from_record(entry.model_dump(exclude_unset=True)) for entry in record.comparisons]
     if comparisons:
-        yield from _table(comparisons)
+        yield from _table(comparisons, {(entry.rig, entry.metric) for entry in record.quarantined})
         yield "", ""
+    for entry in record.quarantined:
+        title = DEFINITIONS[entry.metric].title if entry.metric in DEFINITIONS else entry.metric
+        yield _shown(f"{title} on {entry.rig} did not decide, in quarantine until {entry.until}: "
+                     f"{entry.reason} ({entry.link})"), ""  # fmt: skip
     for rig, faults in record.faults.items():
         visits, ended = faults.visits, faults.faults
         if ended.baseline or ended.candidate:
@@ -44,11 +48,16 @@ def _error_rates(record: VerdictRecord) -> str:
     )
 
 
-def _table(comparisons: Sequence[Comparison]) -> Iterator[tuple[str, str]]:
+def _shown(text: str) -> str:
+    """Return a person's text on one line, without what a terminal would obey rather than show."""
+    return "".join(character for character in " ".join(text.split()) if character.isprintable())
+
+
+def _table(comparisons: Sequence[Comparison], excused: Set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     confidence = comparisons[0].baseline.confidence
     interval = f"{100 * confidence:g} % of change"
-    columns = ("rig", "metric", "baseline", "candidate", "change", interval, "limit", "verdict")
-    rows = [_row(comparison) for comparison in comparisons]
+    columns = ("rig", "metric", "baseline", "candidate", "change", interval, "limit", "quads", "verdict")
+    rows = [_row(each, excused=(each.rig, each.definition) in excused) for each in comparisons]
     widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
     yield _line(columns, widths), ""
     for row in rows:
@@ -66,7 +75,7 @@ def concise(value: float, sigma: float) -> str:
     return f"{value:.{digits}f}({error})"
 
 
-def _row(comparison: Comparison) -> tuple[str, ...]:
+def _row(comparison: Comparison, *, excused: bool) -> tuple[str, ...]:
     definition, change = DEFINITIONS[comparison.definition], comparison.change
     ratio = "undefined" if change.ratio is None else f"x{change.ratio:.3f}"
     sign = "<" if definition.harm == "higher" else ">"
@@ -77,8 +86,9 @@ def _row(comparison: Comparison) -> tuple[str, ...]:
         _quoted(comparison.candidate),
         f"{definition.prefix}{ratio}",
         f"[{change.low:.3f}, {change.high:.3f}]",
-        f"{sign} x{comparison.margin_ratio:g}",
-        str(comparison.verdict),
+        f"{sign} x{comparison.margin_ratio:g}" + ("" if comparison.limit is None else f", {sign} {comparison.limit:g}"),
+        str(comparison.evidence.looks[-1].quads),
+        f"({comparison.verdict})" if excused else str(comparison.verdict),
     )
 
 

@@ -13,7 +13,8 @@ from typing import Any
 from qdhil.gate.policy import default_policy_file
 
 QUICK = {
-    "quads = 6": "quads = 2",
+    "quads_min = 3 ": "quads_min = 2 ",
+    "quads_max = 16": "quads_max = 2 ",
     "= 0.1\n": "= 0.02\n",
     "blanked = 1.0": "blanked = 0.05",
     "fault_budget = 6": "fault_budget = 1",

@@ -50,8 +50,8 @@ def check_blocked(session: Session, candidate: str) -> None:
     assert session.verdict["verdict"] == "BLOCK"
     for definition in BLOCKED_BY[candidate]:
         assert session.metric(definition)["verdict"] == "BLOCK", definition
-    for definition in BLIND[candidate]:
-        assert session.metric(definition)["verdict"] == "PASS", definition
+    for definition in BLIND[candidate]:  # proven harm ends the campaign, decided or not
+        assert session.metric(definition)["verdict"] != "BLOCK", definition
 
 
 def check_mute(session: Session) -> None:

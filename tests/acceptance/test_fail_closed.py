@@ -38,29 +38,6 @@ def reasons(session: Session) -> str:
     return " ".join(session.verdict["reasons"])
 
 
-def test_deselected_suites_are_missing_metrics(rack_file: Path) -> None:
-    session = quick(rack_file, "-k", "brightness")
-    assert session.code in (10, 20), session.output
-    assert "g2(0) on sim-a1 was not measured" in reasons(session)
-    assert len(session.verdict["comparisons"]) == 1
-
-
-def test_a_skipped_suite_is_a_missing_metric(rack_file: Path) -> None:
-    text = (
-        "import pytest\n\n@pytest.mark.skip(reason='later')\n"
-        + GATE.format(metric="g2.pulsed.area").split("pytest\n", 1)[1]
-    )
-    session = quick(rack_file, suites=suite(rack_file, text))
-    assert session.code == 20, session.output
-    assert "test_metric[sim-a1] was skipped" in reasons(session)
-
-
-def test_an_empty_collection(rack_file: Path) -> None:
-    session = quick(rack_file, suites=suite(rack_file, "X = 1\n"))
-    assert session.code == 20, session.output
-    assert "no test was collected" in reasons(session)
-
-
 def test_a_suite_that_does_not_import(rack_file: Path) -> None:
     session = quick(rack_file, suites=suite(rack_file, "import nowhere\n"))
     assert session.code in (20, 30), session.output
