@@ -63,7 +63,7 @@ def runs(tmp_path_factory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("runs")
     central = {"hbt": 60.0, "hom_parallel": 150.0, "hom_orthogonal": 400.0}
     return {
-        "PASS": write_run(root / "pass", {"sim-a1": Light(31, central=central)}),
+        "PASS": write_run(root / "pass", {"sim-a1": Light(36, central=central)}),
         "BLOCK": write_run(root / "block", {"sim-a1": Light(32, central=central, worse={"hbt": 3.0})}),
         "INCONCLUSIVE": write_run(root / "few", {"sim-a1": Light(33, central={**central, "hbt": 0.0})}),
     }
