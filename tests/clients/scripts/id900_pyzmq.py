@@ -38,7 +38,6 @@ times_ps = np.frombuffer(tags.recv(), "<u8") if ask("INPU1:ENAB?") == "ON" and r
 read["tags"] = len(times_ps)
 read["lost"] = int(ask("RAW1:ERRORS?"))
 read["histogram"] = sum(json.loads(ask("HIST1:DATA?")))
-read["unknown"] = ask("NONSENSE:HERE 1")
 context.destroy(linger=0)
 read["sorted"] = bool((np.diff(times_ps.astype(np.int64)) >= 0).all())
 report(**read)
