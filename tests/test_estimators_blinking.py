@@ -105,7 +105,7 @@ def test_trace_covers(bins):
         (np.random.default_rng(5).poisson(50, 2000), "overlap|one state"),
         (_trace(np.random.default_rng(6), 4000, 2000, 1500), "too few"),
         (_trace(np.random.default_rng(7), 4000, 250, 150, (20, 10)), "overlap"),
-        (_trace(np.random.default_rng(8), 4000, 5, 5), "shorter bins"),
+        (_trace(np.random.default_rng(8), 4000, 5, 5), "more than two states"),
         (np.zeros(50, np.int64), "100 bins"),
         (np.full(500, 0.5), "whole counts"),
     ],

@@ -94,8 +94,10 @@ def afterpulses(
         return None
     source = float(cross[near].mean() / max(cross[far].mean(), 1e-9) - 1)
     error = float(np.sqrt(1 / max(cross[near].sum(), 1) + 1 / cross[far].sum()))
+    if abs(source) > 4 * error:
+        return None  # the source bunches on this scale: no level to tell afterpulses from
     own = float(counts[near].mean() / max(counts[far].mean(), 1e-9) - 1)
-    if own <= max(source, 0.0) + 4 * error + _EDGES:
+    if own <= 4 * error + _EDGES:
         return None
     histogram = Histogram.of(counts[_BINS:], first_ps=_BIN_PS / 2, bin_ps=_BIN_PS)
     dead_ps = float((near.start - _BINS) * _BIN_PS)

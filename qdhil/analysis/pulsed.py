@@ -37,6 +37,8 @@ _FEWEST_SNAPSHOTS = 10
 _NEAR_LAGS = 3
 _FEW = 3
 _SINGLE = 0.5
+_LEVELLED = 3
+"""The peaks must reach to as many blinking times, or the level at infinity is a guess."""
 _EXCESS = 0.1
 """Part by which side peaks may exceed what the singles predict: drift and dead time make that much."""
 
@@ -152,6 +154,8 @@ def _normalised_otherwise(result: HbtResult, envelope: PeakCounts, choices: Choi
         found.estimates.append(g2_upper_limit(counts, exclude_lags=inside, confidence=confidence))
     try:
         blinking = fit_envelope(envelope, exclude_lags=inside, confidence=confidence)
+        if blinking.time.value * _LEVELLED > envelope.max_lag * envelope.period_ps:
+            raise ValueError("the peaks don't reach to where the envelope is level")
     except ValueError:
         near_lags = min(inside + _NEAR_LAGS, counts.max_lag)
         if near_lags > inside:

@@ -74,7 +74,10 @@ def trace_blinking(counts: npt.ArrayLike, *, bin_s: float, confidence: float = 0
         if dwells.size < _FEWEST_DWELLS:
             raise ValueError(f"{dwells.size} whole dwells in the {name} state are too few")
         if dwells.mean() < _SHORTEST_DWELL * bin_s:
-            raise ValueError(f"the {name} state lasts for less than {_SHORTEST_DWELL:g} bins: take shorter bins")
+            raise ValueError(
+                f"the {name} state lasts for less than {_SHORTEST_DWELL:g} bins at a stretch: the bins are too long, "
+                "or there are more than two states"
+            )
     return _result(on, off, (dim / bin_s, bright / bin_s, threshold), confidence)
 
 
