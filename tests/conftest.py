@@ -24,6 +24,7 @@ _networks = itertools.count()
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run the slow groups (ten seeds, high statistics)")
     parser.addoption("--clients", action="store_true", help="a missing .venv-clients is a failure, not a skip")
+    parser.addoption("--rollout", action="store_true", help="missing rollout programs are a failure, not a skip")
     parser.addoption("--clients-table", metavar="FILE", help="write which third-party driver ran on what, as JSON")
 
 

@@ -15,18 +15,18 @@ from typing import Any, NamedTuple
 from securesystemslib.signer import CryptoSigner
 
 from qdhil.gate.attestation import Wanted
-from qdhil.gate.envelope import Envelope, seal
 from qdhil.gate.statement import Claim, encode_statement, statement_of
-from qdhil.gate.strict_json import to_json
-from qdhil.gate.validity import timestamp
+from qdhil.keys.envelope import Envelope, seal
 from qdhil.keys.signers import public_pem
+from qdhil.keys.strict_json import to_json
 from qdhil.keys.trust import Trust, load_trust
+from qdhil.keys.validity import timestamp
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 BASELINE, CANDIDATE, POLICY, RUN = "a" * 64, "b" * 64, "c" * 64, "d" * 64
 WANTED = Wanted(CANDIDATE, "psc-2-rev-b", "canary", POLICY)
 METRICS = ("g2.pulsed.area", "hom.v_unc", "brightness.detected")
-SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
+SOFTHSM = Path(os.environ.get("QDHIL_TEST_SOFTHSM", "/usr/lib/softhsm/libsofthsm2.so"))
 
 # made once: a key is as good as another, and which one signs is what the tests vary
 CI, RACK, STRANGER, ALICE, BOB, BOB_TOO = (CryptoSigner.generate_ed25519() for _ in range(6))
@@ -148,7 +148,7 @@ def write_key(folder: Path, name: str, signer: CryptoSigner) -> Path:
 
 
 def opened(data: bytes) -> Envelope:
-    from qdhil.gate.envelope import read_envelope
+    from qdhil.keys.envelope import read_envelope
 
     return read_envelope(data, "test")
 
@@ -185,7 +185,8 @@ def make_token(folder: Path, pin: str) -> Token:
     configuration = folder / "softhsm2.conf"
     configuration.write_text(f"directories.tokendir = {folder}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n")
     environment = {**os.environ, "SOFTHSM2_CONF": str(configuration), "QDHIL_PIN": pin}
-    initialise = ["softhsm2-util", "--init-token", "--free", "--label", "qdhil-test", "--pin", pin, "--so-pin", "0000"]
+    initialise = ["softhsm2-util", "--module", str(SOFTHSM), "--init-token", "--free", "--label", "qdhil-test"]
+    initialise += ["--pin", pin, "--so-pin", "0000"]
     for command in (initialise, [sys.executable, "-c", _MAKE_KEYS, str(SOFTHSM), pin]):
         subprocess.run(command, env=environment, check=True, capture_output=True)
     return Token(pin, environment)

@@ -37,12 +37,12 @@ from signing_made import (
 
 from qdhil.errors import ConfigurationError, RefusedError
 from qdhil.gate.attestation import Wanted, verify
-from qdhil.gate.envelope import Envelope, seal
 from qdhil.gate.nonces import NonceStore
 from qdhil.gate.statement import PREDICATE_TYPE, STATEMENT_TYPE, encode_statement, read_statement
-from qdhil.gate.validity import timestamp
 from qdhil.gate.verdict import Verdict
+from qdhil.keys.envelope import Envelope, seal
 from qdhil.keys.trust import Trust, load_trust
+from qdhil.keys.validity import timestamp
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from signing_made import ALICE, BOB, NOW, WANTED, attested, made_trust, opened
 
 from qdhil.errors import RefusedError
 from qdhil.gate.attestation import authenticate, verify
-from qdhil.gate.envelope import seal
 from qdhil.gate.overrides import request_override
+from qdhil.keys.envelope import seal
 
 ORIGINALS = (attested(), attested("BLOCK"), attested(expires="2026-11-23T12:00:01Z"))
 INTERESTING = [0, 1, -1, 1e308, True, None, "", "PASS", "BLOCK", [], {}, "0" * 64, "2999-01-01T00:00:00Z", "\ud800"]

@@ -202,6 +202,9 @@ def test_rigs_lists_the_rack(qdhil, tmp_path):
         "baseline": "1.4.0",
         "tags": {"dot": "inas-930", "source": "micropillar", "ring": "canary"},
         "held_by": None,
+        "state": "free",
+        "visit": None,
+        "out_of_service": None,
     }
     assert second["rig"] == "sim-a2"
 

@@ -128,7 +128,7 @@ def test_a_digest_in_the_manifest_does_not_make_an_image(folder):
         ({"version": "one"}, "version"),
         ({"version": "1.4.0/../../x"}, "version"),
         ({"hardware": []}, "hardware"),
-        ({"schema_version": 2}, "schema_version"),
+        ({"schema_version": 1}, "schema_version"),
         ({"image": "../1.5.0-good/image.toml"}, "image"),
         ({"image": "/etc/passwd"}, "image"),
         ({"image": "sub\\image.toml"}, "image"),

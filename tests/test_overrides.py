@@ -24,9 +24,9 @@ from signing_made import (
 
 from qdhil.errors import RefusedError
 from qdhil.gate.attestation import authenticate, verify
-from qdhil.gate.envelope import seal
 from qdhil.gate.overrides import read_override, request_override, revoke, state_of
-from qdhil.gate.strict_json import to_json
+from qdhil.keys.envelope import seal
+from qdhil.keys.strict_json import to_json
 from qdhil.keys.trust import Trust, load_trust
 
 REASON = "the cryostat warmed up twice; two other racks passed"

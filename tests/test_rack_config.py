@@ -79,6 +79,12 @@ def test_all_mistakes_are_told_at_once_with_their_paths(tmp_path):
     assert "not a canonical VISA resource" in told[f"{instruments}controller.resource"]
 
 
+PHYSICAL = (
+    ('kind = "simulated"', 'kind = "physical"'),
+    ('[rigs.sim-a1.simulation]\nprofile = "pillar-930"\nseed = 20260101\n', ""),
+)
+
+
 def test_a_physical_rig_has_no_simulation_and_a_simulated_one_has(tmp_path):
     for changes in (
         [('kind = "simulated"', 'kind = "physical"')],
@@ -87,12 +93,18 @@ def test_a_physical_rig_has_no_simulation_and_a_simulated_one_has(tmp_path):
         assert refusal(saved(tmp_path, *changes)) == {
             "rigs.sim-a1": "Value error, a simulated rig needs [simulation], a physical rig must not have one"
         }
-    physical = saved(
-        tmp_path,
-        ('kind = "simulated"', 'kind = "physical"'),
-        ('[rigs.sim-a1.simulation]\nprofile = "pillar-930"\nseed = 20260101\n', ""),
-    )
+    physical = saved(tmp_path, *PHYSICAL, ('baseline = "1.4.0"', 'baseline = "1.4.0"\nunsigned = true'))
     assert load_rack(physical).rigs["sim-a1"].simulation is None
+
+
+def test_a_physical_rig_says_whose_firmware_it_takes(tmp_path):
+    assert refusal(saved(tmp_path, *PHYSICAL)) == {
+        "rigs.sim-a1": "Value error, a physical rig needs firmware.trust, or firmware.unsigned = true"
+    }
+    signed = saved(tmp_path, *PHYSICAL, ('baseline = "1.4.0"', 'baseline = "1.4.0"\ntrust = "trust.toml"'))
+    assert load_rack(signed).rigs["sim-a1"].firmware.trust == "trust.toml"
+    both = saved(tmp_path, ('baseline = "1.4.0"', 'baseline = "1.4.0"\ntrust = "trust.toml"\nunsigned = true'))
+    assert "keep one" in refusal(both)["rigs.sim-a1.firmware"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qdhil.cli.authority import ActorKeyOption, AuditOption, RolesOption, actor_key, authority
+from qdhil.keys.secrets import withheld
+
 if TYPE_CHECKING:
     from qdhil.gate.baseline import BaselineLock
 
@@ -79,6 +82,9 @@ def promote(
     trust: Annotated[Path | None, typer.Option(help="trust.toml: whose signatures count.")] = None,
     new_policy: Annotated[bool, typer.Option("--new-policy", help="Put the run's policy up for review too.")] = False,
     by: _By = None,
+    key: ActorKeyOption = None,
+    roles: RolesOption = None,
+    audit: AuditOption = None,
 ) -> None:
     """Write the candidate of a PASS into the lock file as golden; committing it is yours.
 
@@ -91,14 +97,17 @@ def promote(
 
     if (attestation is None) != (trust is None):
         raise ConfigurationError("baseline promote: --attestation and --trust go together")
-    known = load_lock(lock) if lock.exists() else BaselineLock(hardware={})
-    run = promotable(folder, _who(by))
-    found = run.goldens
-    digest = None if attestation is None or trust is None else attested(attestation, trust, folder, found)
-    for hardware, (golden, compared) in found.items():
-        accepted = golden.model_copy(update={"attestation_sha256": digest})
-        known = known.promoted(hardware, accepted, baseline_sha256=compared, new_policy=new_policy)
-    _write(lock, known)
+    name, who = folder.resolve().name, _who(by)
+    with authority(roles, audit, actor_key(key)).action("releaser", "baseline.promote", name, {"by": who}) as progress:
+        known = load_lock(lock) if lock.exists() else BaselineLock(hardware={})
+        run = promotable(folder, who)
+        found = run.goldens
+        digest = None if attestation is None or trust is None else attested(attestation, trust, folder, found)
+        for hardware, (golden, compared) in found.items():
+            accepted = golden.model_copy(update={"attestation_sha256": digest})
+            known = known.promoted(hardware, accepted, baseline_sha256=compared, new_policy=new_policy)
+            progress.details[f"golden on {hardware}"] = golden.sha256
+        _write(lock, known)
     for entry in run.quarantined:
         typer.echo(f"did not decide: {entry}")
     for hardware, (golden, _) in found.items():
@@ -111,6 +120,9 @@ def retire(
     reason: Annotated[str, typer.Option(help="Why: it stands in the file.")],
     lock: _Lock = _LOCK,
     by: _By = None,
+    key: ActorKeyOption = None,
+    roles: RolesOption = None,
+    audit: AuditOption = None,
 ) -> None:
     """Take the golden firmware of a hardware revision out of use; it can't be promoted there again."""
     from datetime import UTC, datetime
@@ -120,8 +132,10 @@ def retire(
 
     if not reason.strip():
         raise ConfigurationError("baseline retire: --reason is empty")
-    now = datetime.now(UTC).replace(microsecond=0)
-    _write(lock, load_lock(lock).without(hardware, reason=reason, by=_who(by), at=now))
+    now, who = datetime.now(UTC).replace(microsecond=0), _who(by)
+    said = {"by": who, "reason": reason}
+    with authority(roles, audit, actor_key(key)).action("releaser", "baseline.retire", hardware, said):
+        _write(lock, load_lock(lock).without(hardware, reason=reason, by=who, at=now))
     typer.echo(f"{lock}: nothing is golden on {hardware} now; review and commit it")
 
 
@@ -181,7 +195,7 @@ def _say(lines: list[str], data: dict[str, Any], json: bool) -> None:
 
 def _skipped(problems: list[str]) -> None:
     for problem in problems:
-        typer.echo(f"qdhil: skipped {problem}", err=True)
+        typer.echo(withheld(f"qdhil: skipped {problem}"), err=True)
 
 
 def _write(file: Path, lock: BaselineLock) -> None:
@@ -218,7 +232,7 @@ def _runs_of(repository: Path, remote: str, hardware: str, sha256: str) -> tuple
         with Ledger(repository, remote) as ledger:
             contents = ledger.read()
     except ConfigurationError as error:
-        return [], str(error)
+        return [], withheld(str(error))
     _skipped(contents.problems)
     return [
         {"finished": it.finished.isoformat(), "rig": it.rig, "run": it.run, "verdict": str(it.verdict),

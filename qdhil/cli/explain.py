@@ -56,8 +56,8 @@ def _of_run(folder: Path) -> Claim:
 
 def _of_attestation(file: Path, trust: Path | None) -> tuple[Claim, str]:
     from qdhil.gate.attestation import authenticate
-    from qdhil.gate.envelope import read_envelope
     from qdhil.gate.statement import read_statement
+    from qdhil.keys.envelope import read_envelope
 
     data = read_bytes(file, "attestation")
     if trust is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qdhil.cli.authority import AuditOption, RolesOption, authority
 from qdhil.cli.signing import (
     JsonOption,
     TrustOption,
@@ -30,7 +31,7 @@ REVOCATION_SUFFIX = ".revocation.json"
 override = typer.Typer(no_args_is_help=True, help="Let an INCONCLUSIVE or INFRA build through: two people, some time.")
 
 PersonKeyOption = Annotated[
-    str, typer.Option("--key", help="Your private key in PEM, or pkcs11:...", metavar="FILE|pkcs11:")
+    str, typer.Option("--key", help="Your private key in PEM, or pkcs11:...", metavar="FILE|env:NAME|pkcs11:")
 ]
 OverrideArgument = Annotated[Path, typer.Argument(help="The override.", metavar="OVERRIDE")]
 
@@ -44,13 +45,15 @@ def request(
     reason: Annotated[str, typer.Option(help="Why, in a sentence.")],
     output: Annotated[Path, typer.Option("--output", "-o", help=f"Override to write, *{SUFFIX}.", metavar="FILE")],
     expires: Annotated[str, typer.Option(help="How long it holds: 30m, 4h, 1d.")] = "4h",
+    roles: RolesOption = None,
+    audit: AuditOption = None,
 ) -> None:
     """Ask for an override and sign the request; another person must approve it."""
     from pydantic import ValidationError
 
     from qdhil.gate.attestation import authenticate
-    from qdhil.gate.envelope import seal
     from qdhil.gate.overrides import request_override
+    from qdhil.keys.envelope import seal
     from qdhil.keys.trust import load_trust
     from qdhil.model_files import describe
 
@@ -58,39 +61,48 @@ def request(
     _checked_name(output)
     signed = authenticate(read_bytes(attestation, "attestation"), trusted)
     signer, person = _person(key, trusted)
-    try:
-        payload = request_override(
-            signed,
-            trusted,
-            person,
-            rings=names("--ring", ring),
-            reason=reason,
-            lifetime=lifetime(expires),
-            now=now(),
-        )
-    except ValidationError as error:
-        raise ConfigurationError(f"override: {describe(error).strip()}") from error
-    write_signed(output, seal(payload, [signer]))
+    said = {"person": person, "rings": ", ".join(ring), "reason": reason, "attestation_sha256": signed.payload_sha256}
+    with authority(roles, audit, signer).action("overrider", "override.request", output.name, said):
+        try:
+            payload = request_override(
+                signed,
+                trusted,
+                person,
+                rings=names("--ring", ring),
+                reason=reason,
+                lifetime=lifetime(expires),
+                now=now(),
+            )
+        except ValidationError as error:
+            raise ConfigurationError(f"override: {describe(error).strip()}") from error
+        write_signed(output, seal(payload, [signer]))
     typer.echo(f"{output}: requested by {person}; another person must approve it")
 
 
 @override.command()
-def approve(file: OverrideArgument, trust: TrustOption, key: PersonKeyOption) -> None:
+def approve(
+    file: OverrideArgument,
+    trust: TrustOption,
+    key: PersonKeyOption,
+    roles: RolesOption = None,
+    audit: AuditOption = None,
+) -> None:
     """Approve somebody else's request; from then on it opens its rings."""
-    from qdhil.gate.envelope import read_envelope, seal
     from qdhil.gate.overrides import read_override, state_of
+    from qdhil.keys.envelope import read_envelope, seal
     from qdhil.keys.trust import load_trust
 
     trusted = load_trust(trust)
     envelope = read_envelope(read_bytes(file, "override"), "override")
     asked = read_override(envelope, trusted)
-    state = state_of(asked, revocation_file(file).exists(), now())
-    if state != "requested":
-        raise RefusedError(f"override: it is {state}")
     signer, person = _person(key, trusted)
-    if person in asked.people:
-        raise RefusedError(f"override: {person} asked for it; it takes another person to approve it")
-    write_signed(file, seal(envelope.payload, [signer], onto=envelope))
+    with authority(roles, audit, signer).action("overrider", "override.approve", file.name, _about(asked, person)):
+        state = state_of(asked, revocation_file(file).exists(), now())
+        if state != "requested":
+            raise RefusedError(f"override: it is {state}")
+        if person in asked.people:
+            raise RefusedError(f"override: {person} asked for it; it takes another person to approve it")
+        write_signed(file, seal(envelope.payload, [signer], onto=envelope))
     typer.echo(f"{file}: approved by {person}; opens {', '.join(asked.claim.rings)} until {asked.claim.expires}")
 
 
@@ -100,11 +112,13 @@ def revoke(
     trust: TrustOption,
     key: PersonKeyOption,
     reason: Annotated[str, typer.Option(help="Why.")],
+    roles: RolesOption = None,
+    audit: AuditOption = None,
 ) -> None:
     """Revoke an override; the revocation lies beside it and must travel with it."""
-    from qdhil.gate.envelope import read_envelope, seal
     from qdhil.gate.overrides import read_override
     from qdhil.gate.overrides import revoke as revocation_of
+    from qdhil.keys.envelope import read_envelope, seal
     from qdhil.keys.trust import load_trust
 
     trusted = load_trust(trust)
@@ -113,7 +127,9 @@ def revoke(
     signer, person = _person(key, trusted)
     if not reason.strip():
         raise ConfigurationError("--reason is empty")
-    write_signed(revocation_file(file), seal(revocation_of(asked, reason, now()), [signer]))
+    said = {**_about(asked, person), "reason": reason}
+    with authority(roles, audit, signer).action("overrider", "override.revoke", file.name, said):
+        write_signed(revocation_file(file), seal(revocation_of(asked, reason, now()), [signer]))
     typer.echo(f"{revocation_file(file)}: revoked by {person}")
 
 
@@ -158,9 +174,14 @@ def _person(key: str, trust: Trust) -> tuple[Signer, str]:
     raise RefusedError("override: the trust file has no person with this key")
 
 
+def _about(asked: Override, person: str) -> dict[str, str]:
+    """Return what the audit log says of an override."""
+    return {"person": person, "override_sha256": asked.payload_sha256, "rings": ", ".join(asked.claim.rings)}
+
+
 def _row(file: Path, trust: Trust) -> dict[str, Any]:
-    from qdhil.gate.envelope import read_envelope
     from qdhil.gate.overrides import read_override, state_of
+    from qdhil.keys.envelope import read_envelope
 
     try:
         found = read_override(read_envelope(read_bytes(file, "override"), "override"), trust)

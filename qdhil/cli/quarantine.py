@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from qdhil.cli.authority import AuditOption, RolesOption, authority
 from qdhil.cli.signing import JsonOption
 from qdhil.errors import ConfigurationError
 
@@ -24,6 +25,8 @@ def add(
     link: Annotated[str, typer.Option(help="Where it is worked on, http(s).")],
     until: Annotated[str, typer.Option(help="Last day, YYYY-MM-DD, UTC.")],
     file: FileOption = DEFAULT_FILE,
+    roles: RolesOption = None,
+    audit: AuditOption = None,
 ) -> None:
     """Add a metric of a rig to the quarantine file."""
     from pydantic import ValidationError
@@ -41,7 +44,8 @@ def add(
         raise ConfigurationError(f"quarantine: {describe(error).strip()}") from error
     if not entry.active(utc_today()):
         raise ConfigurationError(f"--until {until} is in the past")
-    add_entry(file, entry)
+    with authority(roles, audit).action(None, "quarantine.add", f"{rig} {metric}", {**values, "file": str(file)}):
+        add_entry(file, entry)
     typer.echo(f"{file}: {entry}")
 
 

@@ -23,6 +23,15 @@ class SchemaName(StrEnum):
     OVERRIDE = "override"
     QUARANTINE = "quarantine"
     TRUST = "trust"
+    DOWNGRADE = "downgrade"
+    FIRMWARE_HISTORY = "firmware-history"
+    AUDIT = "audit"
+    AUDIT_HEAD = "audit-head"
+    AGENT = "agent"
+    ROLES = "roles"
+    ROLLOUT = "rollout"
+    ROLLOUT_STATE = "rollout-state"
+    GITHUB = "github"
 
 
 def schema(name: Annotated[SchemaName, typer.Argument(help="Which file.")]) -> None:
@@ -31,8 +40,13 @@ def schema(name: Annotated[SchemaName, typer.Argument(help="Which file.")]) -> N
 
     from pydantic import BaseModel
 
+    from qdhil.audit.entry import Entry
+    from qdhil.audit.roles import RolesFile
+    from qdhil.audit.seal import SealedHead
     from qdhil.firmware.bisect import BisectState
-    from qdhil.firmware.bundle import Manifest
+    from qdhil.firmware.downgrade import DowngradePermission
+    from qdhil.firmware.manifest import Manifest
+    from qdhil.firmware.rollback import FirmwareHistory
     from qdhil.gate.baseline import BaselineLock
     from qdhil.gate.overrides import OverrideClaim
     from qdhil.gate.policy import Policy
@@ -42,6 +56,10 @@ def schema(name: Annotated[SchemaName, typer.Argument(help="Which file.")]) -> N
     from qdhil.rack.config import Rack
     from qdhil.record.ledger_entry import LedgerEntry
     from qdhil.record.schemas import RunRecord, VerdictRecord
+    from qdhil.rollout.device_file import DeviceFile
+    from qdhil.rollout.plan import Plan
+    from qdhil.rollout.state import RolloutState
+    from qdhil.serve.github_settings import GithubSettings
 
     models: dict[SchemaName, type[BaseModel]] = {
         SchemaName.RACK: Rack,
@@ -55,6 +73,15 @@ def schema(name: Annotated[SchemaName, typer.Argument(help="Which file.")]) -> N
         SchemaName.ATTESTATION: Claim,
         SchemaName.OVERRIDE: OverrideClaim,
         SchemaName.QUARANTINE: QuarantineFile,
+        SchemaName.ROLLOUT: Plan,
+        SchemaName.ROLLOUT_STATE: RolloutState,
         SchemaName.TRUST: Trust,
+        SchemaName.AGENT: DeviceFile,
+        SchemaName.DOWNGRADE: DowngradePermission,
+        SchemaName.FIRMWARE_HISTORY: FirmwareHistory,
+        SchemaName.AUDIT: Entry,
+        SchemaName.AUDIT_HEAD: SealedHead,
+        SchemaName.ROLES: RolesFile,
+        SchemaName.GITHUB: GithubSettings,
     }
     typer.echo(json.dumps(models[name].model_json_schema(), indent=2))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qdhil.cli.authority import AuditOption, RolesOption, authority
 from qdhil.cli.exit_maps import OPTION, ExitMap
 from qdhil.cli.signing import (
     JsonOption,
@@ -26,8 +28,20 @@ from qdhil.errors import ConfigurationError, RefusedError
 
 if TYPE_CHECKING:
     from qdhil.gate.attestation import Verified
-    from qdhil.gate.envelope import Envelope
     from qdhil.gate.statement import Claim
+    from qdhil.keys.envelope import Envelope
+
+
+class KeyPurpose(StrEnum):
+    """What a key's signature may be used for."""
+
+    VERDICT = "verdict"
+    OVERRIDE = "override"
+    FIRMWARE = "firmware"
+    IMAGE = "image"
+    DOWNGRADE = "downgrade"
+    AUDIT = "audit"
+
 
 _OWN_FIELDS = {"nonce", "issued", "expires", "scope"}
 """What a co-signer takes over from the first signer; all else must come out of the run again."""
@@ -42,22 +56,28 @@ def sign(
     onto: Annotated[
         Path | None, typer.Option(help="Co-sign this attestation of the same run.", metavar="ATTESTATION")
     ] = None,
+    roles: RolesOption = None,
+    audit: AuditOption = None,
     json: JsonOption = False,
 ) -> None:
     """Recompute a run's verdict, sign it, and end with its exit code: 0 is a PASS here as well."""
-    from qdhil.gate.envelope import seal
     from qdhil.gate.statement import encode_statement
+    from qdhil.keys.envelope import seal
     from qdhil.record.claim import run_claim
 
     _check_output(output, folder)
     rings = names("--ring", ring or [])
-    claim = run_claim(folder, rings=rings, lifetime=lifetime(expires), now=now())
-    if onto is None:
-        envelope = seal(encode_statement(claim), signers(key))
-    else:
-        claim, first = _same_run(claim, read_bytes(onto, "attestation"), rings)
-        envelope = seal(first.payload, signers(key), onto=first)
-    write_signed(output, envelope)
+    keys = signers(key)
+    about = {"rings": ", ".join(rings), "keys": ", ".join(str(signer.public_key.keyid) for signer in keys)}
+    with authority(roles, audit, keys[0]).action(None, "sign", folder.resolve().name, about) as progress:
+        claim = run_claim(folder, rings=rings, lifetime=lifetime(expires), now=now())
+        if onto is None:
+            envelope = seal(encode_statement(claim), keys)
+        else:
+            claim, first = _same_run(claim, read_bytes(onto, "attestation"), rings)
+            envelope = seal(first.payload, keys, onto=first)
+        progress.details = {"verdict": str(claim.verdict), "firmware_sha256": claim.candidate.sha256}
+        write_signed(output, envelope)
     _say_signed(claim, envelope, output, json)
     raise typer.Exit(claim.verdict.exit_code)
 
@@ -90,18 +110,21 @@ def verify(
             wanted,
             now(),
             nonces=NonceStore(nonces) if nonces else None,
-            override=None if override is None else _override(override),
+            override=None if override is None else override_files(override),
         )
     except RefusedError as error:
         raise refused(error, json) from error
-    _say_verified(verified, json)
+    say_verified(verified, json)
     raise typer.Exit(0 if verified.accepted else verified.verdict.exit_code)
 
 
 def key(
-    where: Annotated[str, typer.Argument(help="Private key in PEM, or a PKCS#11 URI.", metavar="FILE|pkcs11:")],
+    where: Annotated[
+        str, typer.Argument(help="Private key in PEM, or a PKCS#11 URI.", metavar="FILE|env:NAME|pkcs11:")
+    ],
     name: Annotated[str, typer.Option(help="Name of the key in trust.toml.")] = "ci",
     person: Annotated[str | None, typer.Option(help="Whose key it is: it signs overrides, not verdicts.")] = None,
+    signs: Annotated[KeyPurpose | None, typer.Option(help="What it may sign (default: verdict, or override).")] = None,
 ) -> None:
     """Print the public half of a key, as trust.toml wants it."""
     import json
@@ -110,9 +133,11 @@ def key(
 
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise ConfigurationError("--name takes letters, digits, - and _")
+    if signs is not None and signs != "downgrade" and (signs == "override") != (person is not None):
+        raise ConfigurationError("--person goes with a key that signs overrides or downgrades")
     (signer,) = signers([where])
     typer.echo(f"[keys.{name}]  # key id {signer.public_key.keyid[:12]}")
-    typer.echo(f'signs = "{"verdict" if person is None else "override"}"')
+    typer.echo(f'signs = "{signs or ("verdict" if person is None else "override")}"')
     if person is not None:
         typer.echo(f"person = {json.dumps(person, ensure_ascii=False)}")
     typer.echo(f'public = """\n{public_pem(signer).strip()}\n"""')
@@ -128,8 +153,8 @@ def _check_output(output: Path, folder: Path) -> None:
 
 def _same_run(claim: Claim, data: bytes, rings: tuple[str, ...]) -> tuple[Claim, Envelope]:
     """Return what a first signer said, if this run says the same."""
-    from qdhil.gate.envelope import read_envelope
     from qdhil.gate.statement import read_statement
+    from qdhil.keys.envelope import read_envelope
 
     first = read_envelope(data, "attestation")
     said = read_statement(first.payload, "attestation")
@@ -141,7 +166,8 @@ def _same_run(claim: Claim, data: bytes, rings: tuple[str, ...]) -> tuple[Claim,
     return said, first
 
 
-def _override(file: Path) -> tuple[bytes, bytes | None]:
+def override_files(file: Path) -> tuple[bytes, bytes | None]:
+    """Return an override and, where there is one beside it, its revocation."""
     from qdhil.cli.override import revocation_file
 
     revocation = revocation_file(file)
@@ -167,7 +193,8 @@ def _say_signed(claim: Claim, envelope: Envelope, output: Path, json: bool) -> N
     typer.echo(f"  for hardware {', '.join(said['hardware'])}, rings {', '.join(said['rings'])}, until {claim.expires}")
 
 
-def _say_verified(verified: Verified, json: bool) -> None:
+def say_verified(verified: Verified, json: bool) -> None:
+    """Print what was verified."""
     import json as json_module
 
     claim, override = verified.signed.claim, verified.override

@@ -12,12 +12,16 @@ import typer
 from qdhil.errors import ConfigurationError, RefusedError
 
 if TYPE_CHECKING:
-    from qdhil.gate.envelope import Envelope
+    from qdhil.keys.envelope import Envelope
     from qdhil.keys.extra import Signer
 
 KeyOption = Annotated[
     list[str],
-    typer.Option("--key", help="Private key in PEM, or pkcs11:token=T;id=%01?module-path=LIB.", metavar="FILE|pkcs11:"),
+    typer.Option(
+        "--key",
+        help="Private key in PEM: a file, a variable; or pkcs11:token=T;id=%01?module-path=LIB.",
+        metavar="FILE|env:NAME|pkcs11:",
+    ),
 ]
 TrustOption = Annotated[Path, typer.Option("--trust", help="Whose signatures count.", metavar="trust.toml")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

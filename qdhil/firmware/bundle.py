@@ -1,45 +1,53 @@
-"""A firmware bundle: an image and the manifest that says what it is and where it may run."""
+"""A firmware bundle: an image, the manifest that says what it is and where it may run, and who signed that."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
-
-from pydantic import Field
 
 from qdhil.errors import ConfigurationError, RefusedError
-from qdhil.model_files import Strict, read_json
+from qdhil.firmware.image_facts import ImageFacts, check_agrees, read_facts
+from qdhil.firmware.manifest import (
+    MANIFEST_NAME,
+    MANIFEST_TYPE,
+    Manifest,
+    bootloader_numbers,
+    read_manifest,
+)
+from qdhil.firmware.mcuboot import signer_of
+from qdhil.firmware.rollback import NOTHING_INSTALLED, Installed, check_not_older
+from qdhil.keys.envelope import read_envelope, signers_of
+from qdhil.keys.strict_json import SIZE_MAX_BYTES
+from qdhil.keys.trust import Trust
+from qdhil.keys.validity import moment
 
-MANIFEST_NAME = "manifest.json"
-
-
-class Manifest(Strict):
-    """The facts of a firmware image; see ``docs/firmware.md`` for an annotated example."""
-
-    schema_version: Literal[1]
-    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+([.+-][0-9A-Za-z.+-]+)?$")]
-    sequence: Annotated[int, Field(ge=0)]
-    """Grows with every release; recorded, not checked."""
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    """Digest of the image file, and what the controller must report after boot."""
-    hardware: Annotated[list[str], Field(min_length=1)]
-    """Hardware revisions that may run the image."""
-    min_bootloader: str
-    fpga_build: str
-    calibration_schema: int
-    git_commit: str | None
-    image: Annotated[str, Field(pattern=r"^[^/\\\x00]+$")]
-    """File name of the image beside the manifest."""
+ENVELOPE_NAME = "manifest.dsse.json"
+PERMISSION_SUFFIX = ".downgrade.json"
+CLOCK_SKEW_S = 60.0
+"""How far in the future a manifest may be issued where no trust file says."""
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A manifest and the image bytes that it was checked against."""
+    """A manifest, the image bytes that it was checked against, and the trusted keys that signed it.
+
+    Parameters
+    ----------
+    manifest
+        What the image is.
+    image
+        The image file.
+    signers
+        Names of the trusted keys that signed the manifest; empty if nobody asked.
+    """
 
     manifest: Manifest
     image: bytes
+    signers: tuple[str, ...] = ()
 
     @property
     def version(self) -> str:
@@ -48,11 +56,43 @@ class Bundle:
 
     @property
     def sha256(self) -> str:
-        """Digest of the image."""
+        """Digest of the image file."""
         return self.manifest.sha256
 
+    @property
+    def fpga_build(self) -> str:
+        """FPGA build in the manifest."""
+        return self.manifest.fpga_build
 
-def find_bundle(wanted: str, folder: Path, *, hardware: str) -> Bundle:
+    @cached_property
+    def facts(self) -> ImageFacts:
+        """What the image says of itself."""
+        return read_facts(self.manifest.format, self.image)
+
+    @property
+    def boot_digest(self) -> str:
+        """Hash that a bootloader reports: MCUboot's image hash, otherwise the digest of the file."""
+        return self.facts.boot_digest
+
+    @property
+    def boot_version(self) -> str:
+        """Version as a bootloader spells it: 1.4.2.7 for MCUboot's 1.4.2+7, otherwise the manifest's."""
+        mcuboot = self.facts.mcuboot
+        return self.version if mcuboot is None else mcuboot.version
+
+
+def find_bundle(
+    wanted: str,
+    folder: Path,
+    *,
+    hardware: str,
+    trust: Trust | None = None,
+    bootloader: str | None = None,
+    installed: Installed = NOTHING_INSTALLED,
+    permissions: Sequence[bytes] | None = None,
+    in_service: bool = False,
+    now: datetime | None = None,
+) -> Bundle:
     """Load the bundle that a version or a path names, and check it for a rig.
 
     Parameters
@@ -63,35 +103,127 @@ def find_bundle(wanted: str, folder: Path, *, hardware: str) -> Bundle:
         Where the rig's bundles lie.
     hardware
         Hardware revision of the rig's controller.
+    trust
+        Whose signatures are asked for; ``None`` takes unsigned bundles.
+    bootloader
+        Version of the controller's bootloader; ``None`` where it is not known.
+    installed
+        What the rig has confirmed so far.
+    permissions
+        Signed permissions to go back to older firmware; those beside the manifest (``*.downgrade.json``)
+        if none are given.
+    in_service
+        The bundle runs already: it may have expired.
+    now
+        The time; the clock's, if not given.
 
     Raises
     ------
     ConfigurationError
         If there is no such bundle or its manifest can't be read.
     RefusedError
-        If the image is not the one in the manifest, or is for other hardware.
+        With the reason for which this bundle must not be installed here.
     """
     path = folder / wanted if (folder / wanted / MANIFEST_NAME).is_file() else Path(wanted)
     if not (path / MANIFEST_NAME).is_file():
         known = ", ".join(sorted(file.parent.name for file in folder.glob(f"*/{MANIFEST_NAME}"))) or "none"
         raise ConfigurationError(f"firmware {wanted}: no such bundle; {folder} has {known}")
-    bundle = _load(path)
+    bundle = load_bundle(path, trust)
     if Path(wanted).name == wanted and bundle.version != wanted:
         raise RefusedError(f"firmware {wanted}: the bundle in {path} says it is {bundle.version}")
-    if hardware not in bundle.manifest.hardware:
-        raise RefusedError(
-            f"firmware {bundle.version} is for hardware {', '.join(bundle.manifest.hardware)}, the rig has {hardware}"
-        )
+    now = now or datetime.now(UTC)
+    check_admissible(bundle, hardware=hardware, trust=trust, bootloader=bootloader, in_service=in_service, now=now)
+    if not in_service:
+        if permissions is None:
+            permissions = [_read(file, "downgrade permission") for file in sorted(path.glob(f"*{PERMISSION_SUFFIX}"))]
+        check_not_older(bundle.manifest, installed, hardware, permissions, trust, now)
     return bundle
 
 
-def _load(path: Path) -> Bundle:
-    manifest = read_json(path / MANIFEST_NAME, Manifest, "firmware manifest")
-    try:
-        image = (path / manifest.image).read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"firmware bundle {path}: {error.strerror}: {error.filename}") from error
+def load_bundle(path: Path, trust: Trust | None = None) -> Bundle:
+    """Load a bundle folder: signatures first, then the manifest, then the image against it.
+
+    Raises
+    ------
+    ConfigurationError
+        If a file can't be read or the manifest is none.
+    RefusedError
+        If signatures are missing or wrong, or the image is not the one in the manifest.
+    """
+    what = f"firmware bundle {path}"
+    data = _read(path / MANIFEST_NAME, what, SIZE_MAX_BYTES + 1)
+    signers = _signers(path, data, trust, what)
+    manifest = read_manifest(data, f"firmware manifest {path / MANIFEST_NAME}")
+    image = _read_image(path / manifest.image, manifest, what)
+    bundle = Bundle(manifest, image, signers)
+    check_agrees(manifest, bundle.facts, what)
+    if trust is not None and bundle.facts.mcuboot is not None:
+        signer_of(bundle.facts.mcuboot, trust.image_keys)
+    return bundle
+
+
+def check_admissible(
+    bundle: Bundle,
+    *,
+    hardware: str,
+    trust: Trust | None,
+    bootloader: str | None,
+    in_service: bool,
+    now: datetime,
+) -> None:
+    """Refuse a bundle for other hardware, for a newer bootloader, expired, or from the future.
+
+    Raises
+    ------
+    RefusedError
+        With the reason.
+    """
+    manifest, what = bundle.manifest, f"firmware {bundle.version}"
+    if hardware not in manifest.hardware:
+        raise RefusedError(f"{what} is for hardware {', '.join(manifest.hardware)}, the rig has {hardware}")
+    if bootloader is not None and bootloader_numbers(manifest.min_bootloader) > bootloader_numbers(bootloader):
+        raise RefusedError(f"{what} needs bootloader {manifest.min_bootloader}, the rig has {bootloader}")
+    skew_s = CLOCK_SKEW_S if trust is None else trust.clock_skew_s
+    if moment(manifest.issued) > now + timedelta(seconds=skew_s):
+        raise RefusedError(f"{what}: issued in the future ({manifest.issued})")
+    if manifest.expires is not None and moment(manifest.expires) <= now and not in_service:
+        raise RefusedError(f"{what}: expired at {manifest.expires}")
+
+
+def _signers(path: Path, data: bytes, trust: Trust | None, what: str) -> tuple[str, ...]:
+    """Return who signed the manifest; an envelope beside it must hold it, whether it is asked for or not."""
+    file = path / ENVELOPE_NAME
+    if trust is None and not file.exists():
+        return ()
+    if not file.exists():
+        raise RefusedError(f"{what}: not signed: there is no {ENVELOPE_NAME}")
+    envelope = read_envelope(_read(file, what, SIZE_MAX_BYTES + 1), f"{what}: {ENVELOPE_NAME}", MANIFEST_TYPE)
+    if envelope.payload != data:
+        raise RefusedError(f"{what}: {ENVELOPE_NAME} signs another manifest")
+    if trust is None:
+        return ()
+    signers = signers_of(envelope, trust.firmware_keys, what)
+    if len(signers) < trust.firmware.threshold:
+        signed = f"by {', '.join(signers)}" if signers else "by no trusted key"
+        raise RefusedError(f"{what}: signed {signed}, it takes {trust.firmware.threshold} keys that sign firmware")
+    return signers
+
+
+def _read_image(file: Path, manifest: Manifest, what: str) -> bytes:
+    image = _read(file, what, manifest.size_bytes + 1)
     digest = hashlib.sha256(image).hexdigest()
+    if len(image) > manifest.size_bytes:
+        raise RefusedError(f"{what}: image is longer than the {manifest.size_bytes} bytes its manifest says")
     if digest != manifest.sha256:
-        raise RefusedError(f"firmware bundle {path}: image has sha256 {digest}, its manifest says {manifest.sha256}")
-    return Bundle(manifest, image)
+        raise RefusedError(f"{what}: image has sha256 {digest}, its manifest says {manifest.sha256}")
+    if len(image) != manifest.size_bytes:
+        raise RefusedError(f"{what}: image has {len(image)} bytes, its manifest says {manifest.size_bytes}")
+    return image
+
+
+def _read(file: Path, what: str, size_max_bytes: int = -1) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(size_max_bytes)
+    except OSError as error:
+        raise ConfigurationError(f"{what}: {error.strerror}: {error.filename}") from error

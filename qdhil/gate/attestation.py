@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from qdhil.errors import RefusedError
-from qdhil.gate.envelope import read_envelope, signers_of
 from qdhil.gate.overrides import Override, accept_override
 from qdhil.gate.statement import Claim, read_statement
-from qdhil.gate.validity import check_time
 from qdhil.gate.verdict import Verdict
+from qdhil.keys.envelope import read_envelope, signers_of
+from qdhil.keys.validity import check_time
 
 if TYPE_CHECKING:
     from qdhil.gate.nonces import NonceStore

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from qdhil.errors import RefusedError
-from qdhil.gate.envelope import Envelope, read_envelope, signers_of
 from qdhil.gate.statement import STATEMENT_TYPE, Digest, Name, Names, Nonce
-from qdhil.gate.strict_json import as_model, parse_json, to_json
-from qdhil.gate.validity import Timestamp, check_time, expiry, moment, timestamp
 from qdhil.gate.verdict import Verdict
+from qdhil.keys.envelope import Envelope, read_envelope, signers_of
+from qdhil.keys.strict_json import as_model, parse_json, to_json
+from qdhil.keys.validity import Timestamp, check_time, expiry, moment, timestamp
 from qdhil.model_files import Strict
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from qdhil.errors import RefusedError
-from qdhil.gate.strict_json import as_model, parse_json, to_json
-from qdhil.gate.validity import Timestamp, moment
 from qdhil.gate.verdict import Verdict
+from qdhil.keys.strict_json import as_model, parse_json, to_json
+from qdhil.keys.validity import Timestamp, moment
 from qdhil.model_files import Strict
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"

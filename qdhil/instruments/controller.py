@@ -15,7 +15,8 @@ class PhotonSourceController:
 
     def __init__(self, session: Session, config: Controller) -> None:
         self.session = session
-        self._boot_timeout_s = config.boot_timeout_s
+        self.boot_timeout_s = config.boot_timeout_s
+        """How long a boot may take."""
         self._lock_timeout_s = config.lock_timeout_s
 
     @property
@@ -27,6 +28,11 @@ class PhotonSourceController:
     def running_sha256(self) -> str:
         """Get the SHA-256 of the running image, as the controller computed it."""
         return self.session.query("SYST:FIRM:HASH?").strip('"')
+
+    @property
+    def fpga_build(self) -> str:
+        """Get the FPGA build that runs."""
+        return self.session.query("SYST:FIRM:FPGA?").strip('"')
 
     @property
     def running_slot(self) -> int:
@@ -47,20 +53,28 @@ class PhotonSourceController:
         """Get the SHA-256 of the image in a slot, empty for an empty slot."""
         return self.session.query(f"SYST:FIRM:SLOT:HASH? {slot}").strip('"')
 
-    def upload(self, image: bytes) -> None:
-        """Set the image of the inactive slot and wait until it is written."""
+    @property
+    def upload_state(self) -> str:
+        """Get how the upload is going: IDLE, BUSY,<per cent>, UPDATING,<per cent>,<text>, COMPLETE or ERROR,<text>."""
+        return self.session.query("SYST:FIRM:STAT?").strip('"')
+
+    def send_image(self, image: bytes) -> None:
+        """Control the inactive slot: write an image that comes with the command. Goes on after the command."""
         self.session.write_block("SYST:FIRM:UPL", image)
-        self._check_errors("firmware upload")
-        if not wait_until(lambda: not self._state().startswith("BUSY"), self._boot_timeout_s):
-            raise self.session.fault("firmware upload", self._state(), f"IDLE within {self._boot_timeout_s:g} s")
-        state = self._state()
-        if state != "IDLE":
-            raise self.session.fault("firmware upload", state, "IDLE", "check that the image is for this hardware")
+
+    def fetch_image(self, url: str) -> None:
+        """Control the inactive slot: write an image that the controller fetches. Goes on after the command."""
+        self.session.write(f'SYST:FIRM:UPD "{url}"', shown="SYST:FIRM:UPD")
 
     def mark_for_test(self) -> None:
         """Control the next reset: boot the inactive slot once, unconfirmed."""
         self.session.write("SYST:FIRM:TEST")
-        self._check_errors("mark for test boot")
+        self.check_errors("mark for test boot")
+
+    def confirm(self) -> None:
+        """Control every reset from now on: boot the image that runs."""
+        self.session.write("SYST:FIRM:CONF")
+        self.check_errors("confirmation of the running image")
 
     def revert(self) -> None:
         """Control the next reset: boot the confirmed image. Asks nothing, so that it works on a mute controller."""
@@ -77,6 +91,17 @@ class PhotonSourceController:
         """
         self.session.write("SYST:REB")
         self.session.close_when_dropped()
+        self.await_boot()
+
+    def await_boot(self) -> None:
+        """Wait until the controller answers with its identity, on a connection of its own.
+
+        Raises
+        ------
+        InfraFault
+            If it does not come back within the boot time-out.
+        """
+        self.session.close()
         last: list[InfraFault] = []
 
         def answers() -> bool:
@@ -87,11 +112,11 @@ class PhotonSourceController:
                 return False
             return True
 
-        if not wait_until(answers, self._boot_timeout_s):
+        if not wait_until(answers, self.boot_timeout_s):
             raise self.session.fault(
                 "boot",
                 last[-1].last_value,
-                f"an answer within {self._boot_timeout_s:g} s",
+                f"an answer within {self.boot_timeout_s:g} s",
                 "power-cycle the controller",
             ) from last[-1]
 
@@ -111,10 +136,13 @@ class PhotonSourceController:
             raise self.session.fault("feedback lock", "0", "1", "check laser sync and bias")
         return {"uptime_s": self.session.query_as("SYST:UPT?", float, "uptime", "seconds")}
 
-    def _state(self) -> str:
-        return self.session.query("SYST:FIRM:STAT?")
-
-    def _check_errors(self, action: str) -> None:
-        error = self.session.query("SYST:ERR?")
-        if error.split(",")[0] not in _NO_ERROR_CODES:
+    def check_errors(self, action: str) -> None:
+        """Raise InfraFault if the controller has an error to tell after an action."""
+        error = self.next_error()
+        if error is not None:
             raise self.session.fault(action, error, "no error")
+
+    def next_error(self) -> str | None:
+        """Get the oldest error of the controller; ``None`` if there is none."""
+        error = self.session.query("SYST:ERR?")
+        return None if error.split(",")[0] in _NO_ERROR_CODES else error

@@ -102,22 +102,29 @@ class Session:
             with contextlib.suppress(pyvisa.Error, OSError):
                 resource.close()
 
-    def close_when_dropped(self) -> None:
+    def close_when_dropped(self) -> bool:
         """Close once the instrument has dropped the connection, or after the time-out if it never does.
+
+        Returns whether an open connection was dropped.
 
         After a reset this is what tells the old connection from the new: to connect at once could reach
         the instrument before it has read the command.
         """
         import pyvisa
+        from pyvisa.constants import StatusCode
 
+        dropped = False
         if self._resource is not None:
-            with contextlib.suppress(pyvisa.Error, OSError, RuntimeError):
+            try:
                 self._resource.read_raw(1)
+            except (pyvisa.Error, OSError, RuntimeError) as error:
+                dropped = getattr(error, "error_code", None) != StatusCode.error_timeout
         self.close()
+        return dropped
 
-    def write(self, command: str) -> None:
-        """Send a command that has no answer."""
-        with self._faults(f"sending {command}", "accepted", _REACH):
+    def write(self, command: str, *, shown: str | None = None) -> None:
+        """Send a command that has no answer; a message says ``shown`` instead of one that must not be read."""
+        with self._faults(f"sending {shown or command}", "accepted", _REACH):
             self._open_resource().write(command)
 
     def write_block(self, command: str, payload: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Private keys: an Ed25519 or ECDSA key in a PEM file, or a key that never leaves a PKCS#11 token.
+"""Private keys: an Ed25519 or ECDSA key in PEM, in a file or an environment variable, or inside a PKCS#11 token.
 
 No message here repeats what it was given: a key or a PIN pasted in the wrong place must not reach a log.
 """
@@ -17,12 +17,13 @@ PASSWORD_VARIABLE = "QDHIL_KEY_PASSWORD"
 
 
 def load_signer(where: str, what: str = "key") -> Signer:
-    """Return the signer behind ``FILE`` or ``pkcs11:...``.
+    """Return the signer behind ``FILE``, ``env:NAME`` or ``pkcs11:...``.
 
     Parameters
     ----------
     where
-        Path of a private key in PEM, or a PKCS#11 URI (RFC 7512).
+        Path of a private key in PEM, the environment variable that holds one, as CI systems hand out secrets, or a
+        PKCS#11 URI (RFC 7512).
     what
         Names the key in messages, which never repeat ``where``.
 
@@ -35,7 +36,9 @@ def load_signer(where: str, what: str = "key") -> Signer:
         from qdhil.keys.token import token_signer
 
         return token_signer(where, what)
-    return _file_signer(where, what)
+    if where.startswith("env:"):
+        return _pem_signer(_from_environment(where.removeprefix("env:"), what), "the environment variable", what)
+    return _pem_signer(_from_file(where, what), "the key file", what)
 
 
 def public_pem(signer: Signer) -> str:
@@ -50,22 +53,32 @@ def public_pem(signer: Signer) -> str:
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
-def _file_signer(where: str, what: str) -> Signer:
+def _from_file(where: str, what: str) -> bytes:
+    try:
+        return Path(where).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a path"
+        raise ConfigurationError(f"{what}: the key file can't be read: {reason}") from None
+
+
+def _from_environment(name: str, what: str) -> bytes:
+    pem = os.environ.get(name, "")
+    if not pem.strip():
+        raise ConfigurationError(f"{what}: the environment variable that env: names is not set, or empty")
+    return pem.encode(errors="surrogateescape")
+
+
+def _pem_signer(pem: bytes, where: str, what: str) -> Signer:
     library = signing()
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    try:
-        pem = Path(where).read_bytes()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a path"
-        raise ConfigurationError(f"{what}: the key file can't be read: {reason}") from None
     password = os.environ.get(PASSWORD_VARIABLE)
     try:
         private = load_pem_private_key(pem, password.encode() if password and b"ENCRYPTED" in pem else None)
         signer: Signer = library.CryptoSigner(private)
     except TypeError:
-        raise ConfigurationError(f"{what}: the key file is encrypted; set {PASSWORD_VARIABLE}") from None
+        raise ConfigurationError(f"{what}: {where} is encrypted; set {PASSWORD_VARIABLE}") from None
     except (ValueError, UnsupportedAlgorithm):
         raise ConfigurationError(f"{what}: not a private key in PEM (PKCS#8), or not its password") from None
     if signer.public_key.scheme not in SCHEMES:

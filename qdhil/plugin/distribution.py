@@ -69,6 +69,8 @@ class RigDistribution:
         gate: Any = node.config.pluginmanager.getplugin("qdhil-gate")
         for problem in getattr(node, "workeroutput", {}).get("qdhil_problems", ()):
             gate.problem(Verdict.INFRA, problem)
+        for rig, line in getattr(node, "workeroutput", {}).get("qdhil_notes", ()):
+            node.config.hook.pytest_qdhil_note(config=node.config, rig=rig, line=line)
         if error:
             reason = str(error).strip().splitlines()
             gate.problem(Verdict.INFRA, f"worker {node.gateway.id} died: {reason[-1] if reason else 'no reason'}")

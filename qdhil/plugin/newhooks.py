@@ -13,3 +13,8 @@ def pytest_qdhil_progress(config: pytest.Config, rig: str, line: str) -> None:
 @pytest.hookspec
 def pytest_qdhil_problem(config: pytest.Config, rig: str, reason: str) -> None:
     """Take note of a failure of ``rig`` that no test's report can carry; the run is INFRA for it."""
+
+
+@pytest.hookspec
+def pytest_qdhil_note(config: pytest.Config, rig: str, line: str) -> None:
+    """Say something about ``rig`` that must not be overlooked, and that is no failure of this run."""

@@ -11,6 +11,7 @@ from qdhil.gate.conclusion import RigOutcome, conclude
 from qdhil.gate.faults import FaultTally
 from qdhil.gate.judge import Comparison
 from qdhil.gate.verdict import Verdict
+from qdhil.keys.secrets import withheld
 from qdhil.plugin.settings import Settings
 from qdhil.record.recheck import recheck
 from qdhil.record.run_folder import VERDICT_NAME, write_json
@@ -31,15 +32,16 @@ class Outcomes:
 
     def problem(self, verdict: Verdict, reason: str) -> None:
         """Take note of something that went wrong outside any one rig."""
-        if (verdict, reason) not in self._problems:
-            self._problems.append((verdict, reason))
+        entry = (verdict, withheld(reason))
+        if entry not in self._problems:
+            self._problems.append(entry)
 
     def add(self, payload: dict[str, Any]) -> None:
         """Take what one report carried."""
         problem = payload.get("problem")
         outcome = self._rigs.get(str(payload.get("rig")))
         if problem is not None:
-            entry = (Verdict(problem[0]), problem[1])
+            entry = (Verdict(problem[0]), withheld(problem[1]))
             if outcome is None:
                 self.problem(*entry)
             elif entry[0] is Verdict.INCONCLUSIVE and payload.get("metric") is not None:

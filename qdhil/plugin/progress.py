@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,18 @@ _PLAIN_INTERVAL_S = 5.0
 class WorkerNote:
     """In a worker: leave the line in the rig's folder."""
 
-    def __init__(self, run_folder: Path) -> None:
+    def __init__(self, config: pytest.Config, run_folder: Path) -> None:
         self._run_folder = run_folder
+        self._notes: list[tuple[str, str]] = config.workeroutput.setdefault("qdhil_notes", [])  # type: ignore[attr-defined]
 
     def pytest_qdhil_progress(self, rig: str, line: str) -> None:
         """Leave the line where the controller looks for it."""
         (self._run_folder / rig).mkdir(exist_ok=True)
         (self._run_folder / rig / PROGRESS_NAME).write_text(line)
+
+    def pytest_qdhil_note(self, rig: str, line: str) -> None:
+        """Keep the note for the controller."""
+        self._notes.append((rig, line))
 
 
 class LiveLine:
@@ -45,6 +50,11 @@ class LiveLine:
     def pytest_qdhil_progress(self, rig: str, line: str) -> None:
         """Show the line of a campaign in this process."""
         self._show(f"{rig} {line}")
+
+    def pytest_qdhil_note(self, rig: str, line: str) -> None:
+        """Show a note at once, and let it stand."""
+        self._clear()
+        self._write(f"{rig}: {line}")
 
     def pytest_sessionstart(self) -> None:
         """Under xdist, watch the workers' lines."""
@@ -83,13 +93,22 @@ class LiveLine:
         if reporter is None or line == self._shown or time.monotonic() - self._shown_at < interval_s:
             return
         self._shown_at, self._shown = time.monotonic(), line
-        capture: Any = self._config.pluginmanager.getplugin("capturemanager")
-        with nullcontext() if capture is None else capture.global_and_fixture_disabled():
-            if reporter.isatty:
+        if reporter.isatty:
+            with self._uncaptured():
                 reporter.rewrite(f"  {line}", erase=True)
-            else:
+        else:
+            self._write(line)
+
+    def _write(self, line: str) -> None:
+        reporter: Any = self._config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None:
+            with self._uncaptured():
                 reporter.ensure_newline()
                 reporter.write_line(f"  {line}")
+
+    def _uncaptured(self) -> AbstractContextManager[None]:
+        capture: Any = self._config.pluginmanager.getplugin("capturemanager")
+        return nullcontext() if capture is None else capture.global_and_fixture_disabled()
 
     def _clear(self) -> None:
         reporter: Any = self._config.pluginmanager.getplugin("terminalreporter")

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import signal
 import threading
 from collections.abc import Generator
 from dataclasses import replace
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
 
-from qdhil.errors import ConfigurationError, QdhilError, RefusedError, UndecidedError
+from qdhil.audit import Begun
+from qdhil.errors import ConfigurationError, QdhilError, RecordFault, RefusedError, UndecidedError
 from qdhil.gate.quarantine import utc_today
 from qdhil.gate.verdict import Verdict
+from qdhil.keys.secrets import refuse_secrets, withheld
 from qdhil.plugin import DECIDED, SETTINGS
+from qdhil.plugin.authority import begin_run, rack_authority
 from qdhil.plugin.outcomes import Outcomes
 from qdhil.plugin.progress import LiveLine, WorkerNote
 from qdhil.plugin.settings import Settings, resolve
+from qdhil.plugin.withholding import Withholding
 from qdhil.record.run_folder import VERDICT_NAME
 
 PAYLOAD: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
@@ -29,23 +36,27 @@ def register(config: pytest.Config) -> None:
 
     A mistake in them ends the session with exit code 64 or 40 before anything is collected.
     """
-    try:
-        settings = resolve(config)
-    except QdhilError as error:
-        pytest.exit(str(error), returncode=error.exit_code)
-    config.stash[SETTINGS] = settings
     is_worker = hasattr(config, "workerinput")
+    try:
+        refuse_secrets([str(argument) for argument in config.invocation_params.args])
+        settings = resolve(config)
+        authority = rack_authority(settings)
+        begun = None if is_worker or config.getoption("collectonly") else begin_run(authority, settings)
+    except QdhilError as error:
+        pytest.exit(withheld(str(error)), returncode=error.exit_code)
+    config.stash[SETTINGS] = settings
     config.pluginmanager.register(RigSelection(settings), "qdhil-rigs")
     config.pluginmanager.register(Payloads(), "qdhil-payloads")
+    config.pluginmanager.register(Withholding(), "qdhil-withholding")
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _interrupt)
     if is_worker:
-        config.pluginmanager.register(WorkerNote(settings.run_folder), "qdhil-progress")
+        config.pluginmanager.register(WorkerNote(config, settings.run_folder), "qdhil-progress")
         config.pluginmanager.register(WorkerProblems(config), "qdhil-problems")
         return
     config.pluginmanager.register(LiveLine(config, settings.run_folder, tuple(settings.rigs)), "qdhil-progress")
-    config.pluginmanager.register(Gate(config, settings), "qdhil-gate")
+    config.pluginmanager.register(Gate(config, settings, begun), "qdhil-gate")
     if config.getoption("numprocesses", None) or config.getoption("tx", None):
         from qdhil.plugin.distribution import RigDistribution
 
@@ -111,7 +122,7 @@ class Payloads:
         error = call.excinfo.value if call.excinfo is not None else None
         if isinstance(error, QdhilError):
             payload["problem"] = [str(_verdict_of(error)), str(error)]
-            report.longrepr = f"{_verdict_of(error)}: {error}"
+            report.longrepr = withheld(f"{_verdict_of(error)}: {error}")
         elif report.failed and not (isinstance(error, AssertionError) and _explains_itself(payload)):
             payload["problem"] = [
                 str(Verdict.INCONCLUSIVE if isinstance(error, _SAID_BY_THE_TEST) else Verdict.INFRA),
@@ -149,12 +160,12 @@ def _verdict_of(error: QdhilError) -> Verdict:
 class Gate:
     """Collect what the tests decided, in the one process that knows the whole session."""
 
-    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+    def __init__(self, config: pytest.Config, settings: Settings, begun: Begun | None) -> None:
         self._config = config
         self._settings = settings
+        self._begun = begun
         # a policy of its own: what a test does to the campaign's can't change what is demanded
         self._outcomes = Outcomes(replace(settings, policy=settings.policy.model_copy(deep=True)))
-        self._active = not config.getoption("collectonly")
 
     def problem(self, verdict: Verdict, reason: str) -> None:
         """Take note of something that went wrong outside any test."""
@@ -171,7 +182,7 @@ class Gate:
             f"qdhil: candidate {candidate.version} against baseline {baseline.version} "
             f"on {', '.join(self._settings.rigs)}",
             f"qdhil: policy {self._settings.policy.name}, evidence {self._settings.run_folder}",
-            *(f"qdhil: {note}" for note in self._quarantine_notes()),
+            *(f"qdhil: {note}" for note in (*self._quarantine_notes(), *self._audit_notes())),
         ]
 
     def _quarantine_notes(self) -> tuple[str, ...]:
@@ -182,6 +193,12 @@ class Gate:
             if entry.rig not in settings.rack.rigs
         )
         return settings.quarantine(utc_today()).notes + unknown
+
+    def _audit_notes(self) -> list[str]:
+        if self._begun is None or self._begun.authority.audit.file is None:
+            return []
+        authority = self._begun.authority
+        return [f"audit log {authority.audit.file}, {authority.actor.identity}", *filter(None, [authority.note])]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take a test's decision from its report."""
@@ -216,19 +233,28 @@ class Gate:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int | pytest.ExitCode) -> None:
         """Conclude, write ``verdict.json``, and set the exit code."""
-        if not self._active:
+        if self._begun is None:
             return
-        if exitstatus == pytest.ExitCode.USAGE_ERROR:
-            session.exitstatus = ConfigurationError.exit_code
-            return
-        if exitstatus == pytest.ExitCode.INTERNAL_ERROR:
-            session.exitstatus = QdhilError.exit_code
+        if exitstatus in _UNDECIDED:
+            session.exitstatus, word = _UNDECIDED[exitstatus]
+            with contextlib.suppress(RecordFault):  # it decides nothing in any case
+                self._begun.end("failed", {"reason": word})
             return
         if exitstatus == pytest.ExitCode.INTERRUPTED:
             self._outcomes.problem(Verdict.INCONCLUSIVE, "the session was interrupted")
         if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             self._outcomes.problem(Verdict.INCONCLUSIVE, "no test was collected")
-        session.exitstatus = self._config.stash[DECIDED] = self._outcomes.conclude().exit_code
+        session.exitstatus = self._config.stash[DECIDED] = self._decide(self._begun).exit_code
+
+    def _decide(self, begun: Begun) -> Verdict:
+        """Conclude, and write the verdict down; what can't be written down is INFRA."""
+        verdict = self._outcomes.conclude()
+        try:
+            begun.end(str(verdict), {"verdict_sha256": _sha256_of(self._settings.run_folder)})
+        except RecordFault as error:
+            self._outcomes.problem(Verdict.INFRA, str(error))
+            verdict = self._outcomes.conclude()
+        return verdict
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the verdict table."""
@@ -246,9 +272,21 @@ class Gate:
         terminalreporter.write_line(f"evidence: {self._settings.run_folder / VERDICT_NAME}")
 
 
+_UNDECIDED: dict[int, tuple[int, str]] = {
+    pytest.ExitCode.USAGE_ERROR: (ConfigurationError.exit_code, "usage error"),
+    pytest.ExitCode.INTERNAL_ERROR: (QdhilError.exit_code, "internal error"),
+}
+
+
 def _first_line_of(error: BaseException | None) -> str:
     lines = str(error).strip().splitlines()
     return lines[0][:_LONGEST_REASON] if lines else "no message"
+
+
+def _sha256_of(run_folder: Path) -> str | None:
+    """Return the digest of the verdict, if there is one on the disk."""
+    file = run_folder / VERDICT_NAME
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
 
 
 def _first_line(report: pytest.CollectReport | pytest.TestReport) -> str:

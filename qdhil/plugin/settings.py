@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from qdhil.errors import ConfigurationError
-from qdhil.firmware import Bundle, find_bundle
+from qdhil.firmware import Bundle
 from qdhil.gate.policy import Policy, default_policy_file, load_policy
 from qdhil.gate.quarantine import QuarantineEffect, QuarantineEntry, load_quarantine, quarantine_effect
 from qdhil.rack.config import Rack, Rig, load_rack
-from qdhil.rack.selection import bundle_folder, default_rack_file, select_rigs
+from qdhil.rack.rig_bundles import rig_bundles
+from qdhil.rack.selection import default_rack_file, select_rigs
 from qdhil.rack.simulated import provider_module
 from qdhil.record.run_folder import POLICY_NAME, QUARANTINE_NAME, RACK_NAME, create_run_folder, write_bytes
 
@@ -160,13 +161,10 @@ def _named_file(config: pytest.Config, name: str) -> Path | None:
 
 
 def _bundles(config: pytest.Config, name: str, rig: Rig, rack_file: Path) -> tuple[Bundle, Bundle]:
-    folder = bundle_folder(rig, rack_file)
     candidate = _given(config, "candidate") or rig.firmware.candidate
     if candidate is None:
         raise ConfigurationError(f"rig {name}: no candidate; give --candidate VERSION|PATH")
-    baseline = _given(config, "rig_baseline") or rig.firmware.baseline
-    hardware = rig.firmware.hardware
-    return find_bundle(baseline, folder, hardware=hardware), find_bundle(candidate, folder, hardware=hardware)
+    return rig_bundles(name, rig, rack_file, _given(config, "rig_baseline") or rig.firmware.baseline, candidate)
 
 
 def _given(config: pytest.Config, name: str) -> str | None:

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from qdhil.instruments.config import Addressed, Controller, Cryostat, OtherInstrument, Switch, Tagger
+from qdhil.instruments.firmware_settings import ChannelName, ScpiBlock, ScpiUrl, Smp
 from qdhil.model_files import Strict, read_toml
 
 REQUIRED_ROLES = ("controller", "tagger", "cryostat", "switch")
@@ -68,6 +69,41 @@ class FirmwareSource(Strict):
     """A folder relative to the rack file, or ``pkg:PACKAGE/FOLDER`` inside an installed package."""
     hardware: str
     """Hardware revision of the controller; a bundle for another one is refused."""
+    bootloader: str | None = Field(default=None, pattern=r"^\d{1,9}(\.\d{1,9}){0,3}$")
+    """Version of the controller's bootloader; without it a bundle's min_bootloader is not checked."""
+    trust: str | None = Field(default=None, min_length=1)
+    """The trust file whose keys must have signed a bundle, relative to the rack file."""
+    unsigned: bool = False
+    """Take bundles that nobody signed; a physical rig needs this or ``trust``."""
+    history: str | None = Field(default=None, min_length=1)
+    """The file that remembers what the rig has ever confirmed, relative to the rack file."""
+    channel: ChannelName = "scpi-block"
+    """The way an image gets to the controller; its settings are the table of the same name."""
+    scpi_block: ScpiBlock | None = None
+    scpi_url: ScpiUrl | None = None
+    smp: Smp | None = None
+
+    @model_validator(mode="after")
+    def _trust_or_unsigned(self) -> FirmwareSource:
+        if self.trust is not None and self.unsigned:
+            raise ValueError("trust asks for signatures and unsigned does without them: keep one")
+        return self
+
+    @model_validator(mode="after")
+    def _settings_of_the_channel(self) -> FirmwareSource:
+        chosen = self.channel.replace("-", "_")
+        tables = {name: getattr(self, name) for name in ("scpi_block", "scpi_url", "smp")}
+        for name, table in tables.items():
+            if table is not None and name != chosen:
+                raise ValueError(f'{name} has settings of a channel that is not used: channel = "{self.channel}"')
+        if tables[chosen] is None and chosen != "scpi_block":
+            raise ValueError(f'channel = "{self.channel}" needs the table firmware.{chosen}')
+        return self
+
+    @property
+    def channel_settings(self) -> ScpiBlock | ScpiUrl | Smp:
+        """Settings of the channel that is used."""
+        return self.smp or self.scpi_url or self.scpi_block or ScpiBlock()
 
 
 class Simulation(Strict):
@@ -98,6 +134,12 @@ class Rig(Strict):
             raise ValueError("a simulated rig needs [simulation], a physical rig must not have one")
         return self
 
+    @model_validator(mode="after")
+    def _says_whose_firmware(self) -> Rig:
+        if self.kind == "physical" and self.firmware.trust is None and not self.firmware.unsigned:
+            raise ValueError("a physical rig needs firmware.trust, or firmware.unsigned = true")
+        return self
+
 
 class Rack(Strict):
     """The rigs of one host."""
@@ -105,14 +147,19 @@ class Rack(Strict):
     schema_version: Literal[1]
     lock_dir: str = "/tmp/qdhil-locks"
     """Folder of the lock files; every user of the host must mean the same one."""
+    roles: str | None = None
+    """The file that says who may do what, relative to the rack file; without one nobody is asked."""
+    audit: str | None = None
+    """The log of what was done, relative to the rack file."""
     rigs: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")], Rig]
 
     @model_validator(mode="after")
     def _instruments_not_shared(self) -> Rack:
         owner: dict[str, str] = {}
         for name, rig in self.rigs.items():
-            for role in _NEVER_SHARED:
-                resource = getattr(rig.instruments, role).resource
+            resources = [getattr(rig.instruments, role).resource for role in _NEVER_SHARED]
+            resources += [rig.firmware.smp.address] if rig.firmware.smp is not None else []
+            for resource in resources:
                 if owner.setdefault(resource, name) != name:
                     raise ValueError(f"rigs {owner[resource]} and {name} share {resource}")
         return self

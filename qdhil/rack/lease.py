@@ -1,16 +1,13 @@
 """Hold a rig for one process: a file lock per rig, freed by the kernel however the process ends.
 
 VISA locks are not portable (neither HiSLIP nor raw sockets have them in PyVISA-py), so the lock is
-outside VISA. Beside it lies a note of who holds the rig, for the person who has to wait.
+outside VISA. Beside it lies a note of who holds the rig, for the person who has to wait, and the notes
+of :mod:`qdhil.rack.service_state`, which say in what state the last holder left it.
 """
 
 from __future__ import annotations
 
-import getpass
 import json
-import os
-import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,15 +15,25 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from qdhil.errors import ConfigurationError, InfraFault
+from qdhil.rack.notes import shared_file, whoami
+from qdhil.rack.service_state import RigState, state_of
 
 _POLL_S = 0.1
 
 
 @contextmanager
 def lease(
-    rig: str, lock_dir: Path, *, wait_s: float, on_wait: Callable[[str], None] = lambda _: None
-) -> Iterator[None]:
-    """Hold ``rig`` until the block ends.
+    rig: str,
+    lock_dir: Path,
+    *,
+    wait_s: float,
+    on_wait: Callable[[str], None] = lambda _: None,
+    out_of_service_too: bool = False,
+) -> Iterator[RigState]:
+    """Hold ``rig`` until the block ends; gives what its notes said when it was taken.
+
+    A visit among them was left by a holder that died: the confirmed baseline has to be restored before
+    anything else is done.
 
     Parameters
     ----------
@@ -38,18 +45,23 @@ def lease(
         How long a busy rig is waited for; 0 refuses at once, ``inf`` waits for ever.
     on_wait
         Called once with the holder's description when the rig is busy.
+    out_of_service_too
+        Take a rig that is out of service as well, to restore it.
 
     Raises
     ------
     ConfigurationError
         If ``wait_s`` is negative, or the lock folder can't be used.
     InfraFault
-        If the rig is still busy after ``wait_s``; the message names its holder.
+        If the rig is still busy after ``wait_s``, the message names its holder; or if it is out of
+        service, the message says why, and what puts it back.
     """
     if not wait_s >= 0:  # filelock takes a negative time for "for ever"
         raise ConfigurationError(f"--rig-wait {wait_s:g}: seconds must not be negative")
-    lock = FileLock(_lock_file(rig, lock_dir), thread_local=False)
+    lock = FileLock(shared_file(lock_dir, f"{rig}.lock"), thread_local=False)
     note = lock_dir / f"{rig}.holder.json"
+    if not out_of_service_too:
+        _refuse_out_of_service(state_of(rig, lock_dir))  # not after a wait only
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -67,8 +79,11 @@ def lease(
             ) from error
     try:
         with suppress(OSError):  # another user's leftover note can't be replaced; the lock is what counts
-            note.write_text(json.dumps(_whoami()))
-        yield
+            note.write_text(json.dumps(whoami()))
+        state = state_of(rig, lock_dir)
+        if not out_of_service_too:
+            _refuse_out_of_service(state)
+        yield state
     finally:
         with suppress(OSError):
             note.unlink(missing_ok=True)
@@ -86,7 +101,7 @@ def holder(rig: str, lock_dir: Path) -> str:
 
 def is_held(rig: str, lock_dir: Path) -> bool:
     """Return whether some process holds the rig now."""
-    lock = FileLock(_lock_file(rig, lock_dir), thread_local=False)
+    lock = FileLock(shared_file(lock_dir, f"{rig}.lock"), thread_local=False)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -95,25 +110,13 @@ def is_held(rig: str, lock_dir: Path) -> bool:
     return False
 
 
-def _lock_file(rig: str, lock_dir: Path) -> Path:
-    try:
-        if not lock_dir.is_dir():
-            lock_dir.mkdir(parents=True, exist_ok=True)
-            lock_dir.chmod(0o1777)
-        file = lock_dir / f"{rig}.lock"
-        if not file.exists():
-            file.touch()
-            file.chmod(0o666)  # for every user of the host, whatever the umask
-    except OSError as error:
-        raise ConfigurationError(f"lock folder {lock_dir}: {error.strerror}; set lock_dir in the rack file") from error
-    return file
-
-
-def _whoami() -> dict[str, str | int]:
-    run = os.environ.get("CI_RUN_ID") or os.environ.get("GITHUB_RUN_ID") or os.environ.get("CI_JOB_ID")
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    who = f"{user}@{socket.gethostname()}" + (f"#{run}" if run else "")
-    return {"who": who, "process": os.getpid(), "since": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+def _refuse_out_of_service(state: RigState) -> None:
+    if (why := state.out_of_service) is not None:
+        raise InfraFault(
+            state.rig,
+            "lease",
+            "service",
+            f"out of service since {why.since}, by {why.who}: {why.reason}",
+            "in service",
+            f"put it right, then: qdhil rigs restore {state.rig}",
+        )

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from qdhil.errors import InfraFault
+from qdhil.firmware import FirmwareChannel
+from qdhil.firmware.channels import open_channel
 from qdhil.instruments import DiConGP600, LakeShore336, PhotonSourceController, Session, TimeTagger
 from qdhil.rack import config
 from qdhil.tags.acquisition import Acquisition, Configuration
@@ -35,6 +37,12 @@ class Rig:
         self.others = {
             role: Session(name, role, other, backend) for role, other in instruments.others.items() if other.is_visa
         }
+        self._firmware = open_channel(self.controller, description.firmware.channel_settings)
+
+    @property
+    def firmware(self) -> FirmwareChannel:
+        """The way to switch the controller's firmware."""
+        return self._firmware
 
     @property
     def identities(self) -> dict[str, str]:
@@ -57,6 +65,7 @@ class Rig:
 
     def close(self) -> None:
         """Close every session."""
+        self._firmware.close()
         for session in self._sessions:
             session.close()
 

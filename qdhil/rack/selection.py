@@ -49,7 +49,17 @@ def bundle_folder(rig: Rig, rack_file: Path) -> Path:
     ConfigurationError
         If it does not exist.
     """
-    where = rig.firmware.bundles
+    return named_folder(rig.firmware.bundles, rack_file.parent, "firmware.bundles")
+
+
+def named_folder(where: str, beside: Path, what: str) -> Path:
+    """Return the folder of ``pkg:PACKAGE/FOLDER``, or one relative to ``beside``; ``what`` names it in messages.
+
+    Raises
+    ------
+    ConfigurationError
+        If it does not exist.
+    """
     if where.startswith("pkg:"):
         package, _, inner = where.removeprefix("pkg:").partition("/")
         try:
@@ -57,12 +67,12 @@ def bundle_folder(rig: Rig, rack_file: Path) -> Path:
         except (ImportError, ValueError):  # a parent that is missing, or no name at all
             spec = None
         if spec is None or not spec.submodule_search_locations:
-            raise ConfigurationError(f"firmware.bundles = {where!r}: package {package} is not installed")
+            raise ConfigurationError(f"{what} = {where!r}: package {package} is not installed")
         folder = Path(spec.submodule_search_locations[0]) / inner
     else:
-        folder = rack_file.parent / where
+        folder = beside / where
     if not folder.is_dir():
-        raise ConfigurationError(f"firmware.bundles = {where!r}: no folder {folder.resolve()}")
+        raise ConfigurationError(f"{what} = {where!r}: no folder {folder.resolve()}")
     return folder
 
 

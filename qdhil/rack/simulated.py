@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from qdhil.errors import ConfigurationError, InfraFault
@@ -23,6 +24,30 @@ from qdhil.rack.config import Rig
 
 _START_TIMEOUT_S = 180.0
 _STOP_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Served:
+    """How a rig is there.
+
+    Parameters
+    ----------
+    simulator
+        The simulator that was started for it, which ends with this process; ``None`` for a physical rig and
+        for one that somebody else serves.
+    """
+
+    simulator: subprocess.Popen[str] | None = None
+
+    @property
+    def ends_with_holder(self) -> bool:
+        """Whether the rig, with what its controller holds, is gone when this process is."""
+        return self.simulator is not None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its simulator is known to have ended."""
+        return self.simulator is not None and self.simulator.poll() is not None
 
 
 @contextmanager
@@ -35,8 +60,10 @@ def simulator(
     log: Path,
     on_start: Callable[[str], None] = lambda _: None,
     on_death: Callable[[str], None] = lambda _: None,
-) -> Iterator[None]:
+) -> Iterator[Served]:
     """Serve a simulated rig until the block ends; a rig that is served already is left to its server.
+
+    A physical rig is there by itself.
 
     Parameters
     ----------
@@ -50,7 +77,6 @@ def simulator(
         Where the simulator's messages go.
     on_start
         Called with a line that says which process serves the rig.
-
     on_death
         Called with a line that says so, if that process ended before the block did.
 
@@ -62,14 +88,14 @@ def simulator(
         If a rig that is served already was to have another seed.
     """
     if rig.simulation is None:
-        yield
+        yield Served()
         return
-    if _is_served(rig):
+    if is_served(rig):
         if seed is not None:
             raise ConfigurationError(
                 f"rig {name} is served already, with a seed of its own: stop that rack or leave --rig-seed out"
             )
-        yield
+        yield Served()
         return
     command = [sys.executable, "-m", provider_module(rig.simulation.provider), "up", "--until-stdin-closes"]
     command += ["--rack", str(rack_file), "--rig", name]
@@ -82,7 +108,7 @@ def simulator(
     try:
         _await_ready(process, name, log)
         on_start(f"simulator: process {process.pid}, log {log}")
-        yield
+        yield Served(process)
     finally:
         status = process.poll()
         _stop(process)
@@ -106,8 +132,8 @@ def provider_module(provider: str) -> str:
     raise ConfigurationError(f"simulation.provider = {provider!r}: no such entry point in the group qdhil.sims")
 
 
-def _is_served(rig: Rig) -> bool:
-    """Whether something listens where the controller should be."""
+def is_served(rig: Rig) -> bool:
+    """Return whether something listens where a simulated rig's controller should be."""
     host, port, _ = tcp_address(rig.instruments.controller.resource)
     try:
         with socket.create_connection((host, port), timeout=0.5):

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from qdhil.errors import ConfigurationError, RefusedError
 from qdhil.gate.statement import Claim
-from qdhil.gate.validity import expiry, timestamp
+from qdhil.keys.validity import expiry, timestamp
 from qdhil.model_files import describe, read_json
 from qdhil.rack.config import load_rack
 from qdhil.record.recheck import recheck

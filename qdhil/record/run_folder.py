@@ -9,6 +9,7 @@
         sim-a1/blocks.jsonl           a line per block, fault or exclusion, in the order of time
         sim-a1/hbt.json  hbt.png      coincidence histogram by arm, as data and picture
         sim-a1/simulator.log          only where the rig is simulated
+        sim-a1/guardian.log           only where the run was killed
 
 A line of ``blocks.jsonl`` is flushed to the disk before the next block begins, so that a killed run
 loses nothing that was measured. Other files are written beside and renamed.

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -30,6 +31,14 @@ RackFile = Annotated[Path | None, typer.Option("--rack", help="Rack file; defaul
 Rigs = Annotated[int | None, typer.Option("--rigs", help="Generate a rack of this many rigs instead.")]
 RigNames = Annotated[list[str] | None, typer.Option("--rig", help="Only this rig; may be repeated.")]
 CLICK_USAGE_EXIT_CODE = 2
+
+
+class Channel(StrEnum):
+    """The ways in which a controller takes firmware."""
+
+    SCPI_BLOCK = "scpi-block"
+    SCPI_URL = "scpi-url"
+    SMP = "smp"
 
 
 def run() -> None:
@@ -83,11 +92,14 @@ def up(
 
 
 @app.command()
-def rack(rigs: Annotated[int, typer.Option(help="How many rigs.")] = 2) -> None:
+def rack(
+    rigs: Annotated[int, typer.Option(help="How many rigs.")] = 2,
+    channel: Annotated[Channel, typer.Option(help="How they take firmware.")] = Channel.SCPI_BLOCK,
+) -> None:
     """Print a rack file for simulated rigs sim-a1, sim-a2, ... at 127.0.10.x, 127.0.11.x, ..."""
     from qdhil_sim.rack_text import rack_text
 
-    typer.echo(rack_text(rigs), nl=False)
+    typer.echo(rack_text(rigs, channel.value), nl=False)
 
 
 @app.command()

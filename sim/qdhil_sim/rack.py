@@ -201,7 +201,13 @@ class SimulatedRack:
             if address.named == "zmq":
                 self._add_service(address.host, label, over_zmq(label, instrument, address.host, address.stream_port))
             if isinstance(instrument, Controller):
-                self._add_service(address.host, label, firmware_management(label, instrument, address.host))
+                self._manage_firmware(name, label, instrument, address.host)
+
+    def _manage_firmware(self, name: str, label: str, controller: Controller, host: str) -> None:
+        settings = self._rack.rigs[name].firmware.smp
+        if settings is not None and settings.udp is not None:
+            host = settings.udp[0]
+        self._add_service(host, label, firmware_management(label, controller, host, settings))
 
     def _add_service(self, host: str, label: str, service: Service | None) -> None:
         if service is not None:

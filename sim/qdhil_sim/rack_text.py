@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from qdhil.errors import ConfigurationError
+from qdhil.instruments.firmware_settings import ChannelName
 from qdhil_sim.catalogue import CORE, MODELS, packaged_others
 
 MOST_RIGS = 128
@@ -36,6 +37,12 @@ candidate = "1.5.0-good"
 bundles = "pkg:qdhil_sim/builds"
 hardware = "psc-2-rev-b"
 """
+_CHANNELS: dict[ChannelName, str] = {
+    "scpi-block": "",
+    "scpi-url": 'channel = "scpi-url"\nscpi_url = {{ serve = "{network}.1:0" }}\n',
+    "smp": 'channel = "smp"\nsmp = {{ address = "udp://{network}.30:1337" }}\n',
+}
+"""Keys of the firmware table, for each way to the controller."""
 _KEYS_OF_ROLES = {
     "tagger": "channels = { sync = 1, a = 2, b = 3 }\nsync_divider = 8192\ntimeout_s = 10.0\n",
     "cryostat": "temperature_band_k = [3.9, 4.3]\n",
@@ -43,8 +50,15 @@ _KEYS_OF_ROLES = {
 }
 
 
-def rack_text(rigs: int) -> str:
+def rack_text(rigs: int, channel: ChannelName = "scpi-block") -> str:
     """Return the text of a rack file: rigs sim-a1, sim-a2, ... at 127.0.10.x, 127.0.11.x, ...
+
+    Parameters
+    ----------
+    rigs
+        How many.
+    channel
+        The way in which they take firmware.
 
     Raises
     ------
@@ -53,13 +67,13 @@ def rack_text(rigs: int) -> str:
     """
     if not 1 <= rigs <= MOST_RIGS:
         raise ConfigurationError(f"{rigs} rigs: from 1 to {MOST_RIGS} can be simulated")
-    return _HEAD.format(rigs=rigs) + "".join(_rig(number) for number in range(rigs))
+    return _HEAD.format(rigs=rigs) + "".join(_rig(number, channel) for number in range(rigs))
 
 
-def _rig(number: int) -> str:
+def _rig(number: int, channel: ChannelName) -> str:
     name = f"sim-a{number + 1}"
     network = f"127.0.{_FIRST_NETWORK + number}"
-    text = _RIG.format(name=name, seed=_FIRST_SEED + number)
+    text = _RIG.format(name=name, seed=_FIRST_SEED + number) + _CHANNELS[channel].format(network=network)
     instruments = [_instrument(name, model, network) for model in (*CORE, *packaged_others())]
     return text + "".join(instruments)
 

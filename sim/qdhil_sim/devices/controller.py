@@ -12,18 +12,17 @@ import threading
 from collections.abc import Sequence
 
 from qdhil_sim.clock import Clock
-from qdhil_sim.devices.firmware import HARDWARE, FirmwareSlots, ImageRefused, Stored, parse_image
+from qdhil_sim.devices.firmware import HARDWARE, FirmwareSlots
+from qdhil_sim.devices.slot_writer import SlotWriter
 from qdhil_sim.environment import Environment
 from qdhil_sim.light.controls import PulseControls
 from qdhil_sim.protocol.errors import ScpiError
 from qdhil_sim.protocol.instrument import Instrument
-from qdhil_sim.protocol.parameters import block, integer
+from qdhil_sim.protocol.parameters import block, integer, text
 from qdhil_sim.protocol.scpi import command
 
 BOOT_S = 20.0
 LOCK_S = 5.0
-UPLOAD_START_S = 2.0
-UPLOAD_BYTES_PER_S = 1e6
 BOARD_TEMPERATURE_C = 38.5
 _NOMINAL = PulseControls()
 
@@ -61,8 +60,7 @@ class Controller(Instrument):
         self._random = random.Random(repr(tuple(seed)))
         self._fixed_identity = False
         self._booted_s = self._locked_s = clock.now_s
-        self._upload: tuple[float, float, bytes] | None = None
-        self._state = "IDLE"
+        self._writer = SlotWriter(self.slots, clock)
         self._rename()
 
     def accepts_connections(self) -> bool:
@@ -75,8 +73,7 @@ class Controller(Instrument):
 
     def pending_until_s(self) -> float:
         """End of an upload or of locking."""
-        upload_s = self._upload[1] if self._upload else 0.0
-        return max(self._locked_s, upload_s)
+        return max(self._locked_s, self._writer.end_s)
 
     @property
     def lit(self) -> bool:
@@ -151,45 +148,22 @@ class Controller(Instrument):
     @command("SYSTem:FIRMware:UPLoad", block)
     def upload(self, data: bytes) -> None:
         """Write an image to the inactive slot."""
-        self._refuse_while_uploading()
-        if self.slots.running != self.slots.confirmed:
-            raise ScpiError(-221, "the other slot holds the confirmed image")
-        try:
-            parse_image(data)
-        except ImageRefused as error:
-            self._state = f"ERROR,{error}"
-            raise ScpiError(-310, str(error)) from error
-        self.slots.trial = None
-        self.slots.contents[self.slots.inactive] = None
-        now_s = self.clock.now_s
-        self._upload = (now_s, now_s + UPLOAD_START_S + len(data) / UPLOAD_BYTES_PER_S, data)
+        self._writer.take(data)
+
+    @command("SYSTem:FIRMware:UPDate", text)
+    def update(self, url: str) -> None:
+        """Fetch an image over HTTP and write it to the inactive slot."""
+        self._writer.fetch(url)
 
     @command("SYSTem:FIRMware:STATe?")
     def get_state(self) -> str:
-        """Return IDLE, BUSY with per cent, or ERROR with its text."""
-        if self._upload is not None:
-            start_s, end_s, _ = self._upload
-            if not self.clock.finish(end_s):
-                return f"BUSY,{100 * (self.clock.now_s - start_s) / (end_s - start_s):.0f}"
-            self._finish_upload()
-        return self._state
-
-    def _finish_upload(self) -> None:
-        if self._upload is not None and self.clock.now_s >= self._upload[1]:
-            data = self._upload[2]
-            self.slots.contents[self.slots.inactive] = Stored(data, parse_image(data))
-            self._upload = None
-            self._state = "IDLE"
-
-    def _refuse_while_uploading(self) -> None:
-        self._finish_upload()
-        if self._upload is not None:
-            raise ScpiError(-221, "an upload is going on")
+        """Return how an upload goes: IDLE, BUSY, UPDATING, COMPLETE or ERROR."""
+        return self._writer.state()
 
     @command("SYSTem:FIRMware:TEST")
     def test(self) -> None:
         """Boot the inactive slot once, at the next reset."""
-        self._refuse_while_uploading()
+        self._writer.check_idle()
         if self.slots.contents[self.slots.inactive] is None:
             raise ScpiError(-221, "the inactive slot is empty")
         self.slots.trial = self.slots.inactive
@@ -207,9 +181,7 @@ class Controller(Instrument):
     @command("SYSTem:REBoot")
     def reboot(self) -> None:
         """Reset: every connection ends; an upload that is not done is lost."""
-        self._finish_upload()
-        self._upload = None
-        self._state = "IDLE"
+        self._writer.abandon()
         self.slots.reset()
         self.slipped = self._random.random() < self.slots.image.outputs.clock_slip_probability
         self._booted_s = self.clock.now_s + BOOT_S

@@ -108,6 +108,8 @@ class FirmwareSlots:
     running: int = 0
     confirmed: int = 0
     trial: int | None = None
+    boots: int = 0
+    """How often it has booted since it was made."""
 
     @classmethod
     def holding(cls, data: bytes) -> FirmwareSlots:
@@ -136,3 +138,4 @@ class FirmwareSlots:
         """Boot: the image on trial once if there is one, else the confirmed one."""
         self.running = self.confirmed if self.trial is None else self.trial
         self.trial = None
+        self.boots += 1

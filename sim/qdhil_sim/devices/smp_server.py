@@ -49,6 +49,7 @@ class SmpServer:
 
     def __init__(self, slots: ImageSlots) -> None:
         self._slots = slots
+        self._boots = slots.boots()
         self._upload = bytearray()
         self._upload_bytes = 0
         self._upload_sha: bytes | None = None
@@ -72,6 +73,9 @@ class SmpServer:
 
         if len(packet) < _HEADER.size or not self._slots.reachable():
             return None
+        if self._boots != self._slots.boots():
+            self._boots = self._slots.boots()
+            self._forget_upload()
         first, _, length, group, sequence, command = _HEADER.unpack_from(packet)
         operation, version = first & 0x07, first >> 3 & 0x03
         if operation not in {_READ, _WRITE} or length != len(packet) - _HEADER.size:
@@ -183,11 +187,14 @@ class SmpServer:
 
     def _complete(self, offset: int) -> Answer:
         data, sha = bytes(self._upload), self._upload_sha
-        self._upload, self._upload_bytes, self._upload_sha = bytearray(), 0, None
+        self._forget_upload()
         if sha is not None and sha != hashlib.sha256(data).digest():
             raise Refused(_ECORRUPT, _IMAGE, _INVALID_HASH)
         self._slots.store(data)
         return {"off": offset, "match": True}
+
+    def _forget_upload(self) -> None:
+        self._upload, self._upload_bytes, self._upload_sha = bytearray(), 0, None
 
     def _erase(self, request: Answer) -> Answer:
         if request.get("slot", 1) != 1:

@@ -56,6 +56,9 @@ class ImageSlots(Protocol):
     def reachable(self) -> bool:
         """Return whether anything answers now."""
 
+    def boots(self) -> int:
+        """Return a number that every boot changes."""
+
     def states(self) -> list[SlotState]:
         """Return the slots that hold an image."""
 
@@ -105,6 +108,10 @@ class ControllerSlots:
         """Return whether the device has booted."""
         with self._device.lock:
             return self._device.accepts_connections()
+
+    def boots(self) -> int:
+        """Return how often it has booted."""
+        return self._device.slots.boots
 
     def states(self) -> list[SlotState]:
         """Return the running image as slot 0 and the other as slot 1."""

@@ -11,7 +11,7 @@ from qdhil.errors import RefusedError
 from qdhil.model_files import describe
 
 SIZE_MAX_BYTES = 1 << 20
-"""Attestations are a few kilobytes; what is larger is not one."""
+"""Signed statements are a few kilobytes; what is larger is not one."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from qdhil.errors import RefusedError
-from qdhil.gate.strict_json import parse_json
 from qdhil.keys.extra import PublicKey, Signer, signing
+from qdhil.keys.strict_json import parse_json
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
+"""Of attestations and overrides: in-toto statements."""
 SIGNATURES_MAX = 16
 
 
@@ -31,10 +32,13 @@ class Envelope:
         The bytes that were signed.
     signatures
         Signature by key id.
+    payload_type
+        What kind of document the payload is; it is signed with it.
     """
 
     payload: bytes
     signatures: Mapping[str, bytes]
+    payload_type: str = PAYLOAD_TYPE
 
     def encode(self) -> bytes:
         """Return the file's bytes."""
@@ -42,7 +46,7 @@ class Envelope:
             json.dumps(
                 {
                     "payload": base64.b64encode(self.payload).decode(),
-                    "payloadType": PAYLOAD_TYPE,
+                    "payloadType": self.payload_type,
                     "signatures": [
                         {"keyid": keyid, "sig": base64.b64encode(signature).decode()}
                         for keyid, signature in sorted(self.signatures.items())
@@ -54,17 +58,17 @@ class Envelope:
         ).encode()
 
 
-def read_envelope(data: bytes, what: str) -> Envelope:
+def read_envelope(data: bytes, what: str, payload_type: str = PAYLOAD_TYPE) -> Envelope:
     """Read an envelope.
 
     Raises
     ------
     RefusedError
-        If it is not exactly a DSSE envelope of an in-toto statement.
+        If it is not exactly a DSSE envelope of a payload of this type.
     """
     fields = _fields(parse_json(data, what), ("payload", "payloadType", "signatures"), what)
-    if fields["payloadType"] != PAYLOAD_TYPE:
-        raise RefusedError(f"{what}: its payloadType is not {PAYLOAD_TYPE}")
+    if fields["payloadType"] != payload_type:
+        raise RefusedError(f"{what}: its payloadType is not {payload_type}")
     entries = fields["signatures"]
     if not isinstance(entries, list) or not 1 <= len(entries) <= SIGNATURES_MAX:
         raise RefusedError(f"{what}: signatures must be a list of 1 to {SIGNATURES_MAX}")
@@ -75,10 +79,12 @@ def read_envelope(data: bytes, what: str) -> Envelope:
         if not isinstance(keyid, str) or keyid in signatures:
             raise RefusedError(f"{what}: a key id that is no text, or the same key twice")
         signatures[keyid] = _decoded(signature["sig"], f"{what}, a signature")
-    return Envelope(_decoded(fields["payload"], f"{what}, payload"), signatures)
+    return Envelope(_decoded(fields["payload"], f"{what}, payload"), signatures, payload_type)
 
 
-def seal(payload: bytes, signers: Sequence[Signer], *, onto: Envelope | None = None) -> Envelope:
+def seal(
+    payload: bytes, signers: Sequence[Signer], *, onto: Envelope | None = None, payload_type: str = PAYLOAD_TYPE
+) -> Envelope:
     """Sign a payload, beside the signatures that an envelope of the same payload has already.
 
     Raises
@@ -87,14 +93,14 @@ def seal(payload: bytes, signers: Sequence[Signer], *, onto: Envelope | None = N
         If a key signs twice or the envelope has another payload.
     """
     signatures = dict(onto.signatures) if onto is not None else {}
-    if onto is not None and onto.payload != payload:
+    if onto is not None and (onto.payload, onto.payload_type) != (payload, payload_type):
         raise RefusedError("the envelope to sign holds another statement")
     for signer in signers:
-        signature = signer.sign(_signed_bytes(payload))
+        signature = signer.sign(_signed_bytes(payload, payload_type))
         if signature.keyid in signatures:
             raise RefusedError("the same key signs twice; the threshold counts different keys")
         signatures[signature.keyid] = bytes.fromhex(signature.signature)
-    return Envelope(payload, signatures)
+    return Envelope(payload, signatures, payload_type)
 
 
 def signers_of(envelope: Envelope, keys: Mapping[str, PublicKey], what: str) -> tuple[str, ...]:
@@ -118,7 +124,7 @@ def signers_of(envelope: Envelope, keys: Mapping[str, PublicKey], what: str) -> 
         If a signature is not that of the trusted key it names.
     """
     library = signing()
-    signed = _signed_bytes(envelope.payload)
+    signed = _signed_bytes(envelope.payload, envelope.payload_type)
     by_keyid = {key.keyid: (name, key) for name, key in keys.items()}
     names = []
     for keyid, signature in envelope.signatures.items():
@@ -133,8 +139,8 @@ def signers_of(envelope: Envelope, keys: Mapping[str, PublicKey], what: str) -> 
     return tuple(names)
 
 
-def _signed_bytes(payload: bytes) -> bytes:
-    encoded: bytes = signing().Envelope(payload, PAYLOAD_TYPE, {}).pae()
+def _signed_bytes(payload: bytes, payload_type: str) -> bytes:
+    encoded: bytes = signing().Envelope(payload, payload_type, {}).pae()
     return encoded
 
 

@@ -1,0 +1,179 @@
+"""``qdhil rollout``: bring a firmware to a fleet, ring by ring, as far as signed verdicts allow."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qdhil.cli.authority import ActorKeyOption, actor_key
+from qdhil.cli.signing import JsonOption
+from qdhil.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from qdhil.audit import Authority
+    from qdhil.rollout.foreground import Foreground
+    from qdhil.rollout.plan import Plan
+    from qdhil.rollout.state import RolloutState, Wish
+
+rollout = typer.Typer(help="Roll a firmware out, ring by ring; only a verified PASS opens one.", no_args_is_help=True)
+
+PlanArgument = Annotated[Path, typer.Argument(help="The plan.", metavar="rollout.toml")]
+OnceOption = Annotated[
+    bool, typer.Option("--once", "--until-idle", help="End where a wave has to bake, instead of waiting (for cron).")
+]
+
+
+@rollout.command()
+def plan(file: PlanArgument, json: JsonOption = False) -> None:
+    """Say what would happen and what is missing, all at once; 0 where the first ring could be begun now."""
+    from qdhil.cli.rollout_report import plan_lines, plan_record
+    from qdhil.rollout.plan import load_plan
+    from qdhil.rollout.preparation import survey
+
+    said, found = load_plan(file), survey(file)
+    _print(plan_record(said, found), lambda: plan_lines(said, found), json)
+    raise typer.Exit(found.exit_code(said))
+
+
+@rollout.command()
+def start(file: PlanArgument, once: OnceOption = False, key: ActorKeyOption = None) -> None:
+    """Start a rollout in the foreground: 0 done, 10 rolled back, 20, 30 or 40 held."""
+    _run(file, "rollout.start", key, lambda it: it.start(once=once))
+
+
+@rollout.command()
+def resume(file: PlanArgument, once: OnceOption = False, key: ActorKeyOption = None) -> None:
+    """Go on with a rollout that was held, paused, interrupted or killed."""
+    _run(file, "rollout.resume", key, lambda it: it.resume(once=once))
+
+
+@rollout.command()
+def pause(file: PlanArgument, key: ActorKeyOption = None) -> None:
+    """Have a rollout stand still within a second, as it is, until it is resumed."""
+    from qdhil.rollout.foreground import loaded
+    from qdhil.rollout.plan import load_plan
+    from qdhil.rollout.store import open_store
+
+    said = load_plan(file)
+    with open_store(said, file.parent) as store:
+        if loaded(store, said.name).is_final:
+            raise ConfigurationError(f"rollout {said.name} has ended")
+        with _authority(said, file, key).action("releaser", "rollout.pause", said.name):
+            store.wish("pause")
+        runs = store.is_held()
+    typer.echo(f"rollout {said.name}: " + ("asked to pause" if runs else "paused; no process runs it"))
+
+
+@rollout.command()
+def abort(
+    file: PlanArgument,
+    every: Annotated[bool, typer.Option("--all", help="Roll confirmed devices back as well.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave every device as it is, on trial too.")] = False,
+    key: ActorKeyOption = None,
+) -> None:
+    """End a rollout for good; devices on trial go back to the baseline."""
+    from qdhil.rollout.plan import load_plan
+    from qdhil.rollout.store import open_store
+
+    if every and keep:
+        raise ConfigurationError("rollout abort: --all and --keep exclude each other")
+    wish: Wish = "abort-all" if every else "abort-keep" if keep else "abort"
+    said = load_plan(file)
+    with open_store(said, file.parent) as store:
+        runs = store.is_held()
+        if runs:
+            with _authority(said, file, key).action("releaser", "rollout.abort", said.name, {"how": wish}):
+                store.wish(wish)
+    if runs:
+        typer.echo(f"rollout {said.name}: asked to abort; the process that runs it ends it")
+        return
+    _run(file, "rollout.abort", key, lambda it: it.abort(wish), to_roll_back=True)
+
+
+@rollout.command()
+def status(
+    file: PlanArgument,
+    json: JsonOption = False,
+    journal: Annotated[bool, typer.Option("--journal", help="Print the journal as well.")] = False,
+) -> None:
+    """Say where a rollout stands, whoever runs it."""
+    from qdhil.cli.rollout_report import status_lines, status_record
+    from qdhil.rollout.plan import load_plan
+    from qdhil.rollout.store import open_store
+
+    said = load_plan(file)
+    with open_store(said, file.parent) as store:
+        state, runs, wish = store.load(), store.is_held(), store.wished()
+        entries = store.journal() if journal else []
+    if state is None:
+        raise ConfigurationError(f"rollout {said.name} was never started")
+    _print(status_record(state, runs, wish, entries), lambda: status_lines(said, state, runs, wish, entries), json)
+
+
+def _run(
+    file: Path,
+    action: str,
+    key: str | None,
+    run: Callable[[Foreground], RolloutState],
+    *,
+    to_roll_back: bool = False,
+) -> None:
+    """Run a rollout as a releaser, end with its exit code, and stop between two actions at SIGINT or SIGTERM."""
+    from qdhil.rollout.foreground import Foreground, exit_code
+    from qdhil.rollout.preparation import prepare
+
+    prepared = prepare(file, to_roll_back=to_roll_back)
+    authority = _authority(prepared.plan, file, key)
+    details = {"firmware_sha256": prepared.candidate.sha256, "plan_sha256": prepared.plan.sha256}
+    with _interruptible() as interrupted, authority.action("releaser", action, prepared.plan.name, details) as progress:
+        state = run(Foreground(prepared, authority, _say, interrupted))
+        progress.outcome = state.phase if state.held is None else "held"
+        code = exit_code(state)
+    if state.is_final:
+        _say(f"rollout {state.name}: {state.phase}: {state.outcome}")
+    elif state.held is None:
+        _say("interrupted; resume goes on" if interrupted() else f"baking until {state.baking_until}; resume goes on")
+    if action == "rollout.abort" and state.is_final:
+        code = 0
+    raise typer.Exit(code)
+
+
+def _authority(said: Plan, file: Path, key: str | None) -> Authority:
+    from qdhil.audit import open_authority
+
+    found = open_authority(said.roles, said.audit, beside=file.parent, signer=actor_key(key))
+    if found.note:
+        typer.echo(f"qdhil: {found.note}", err=True)
+    return found
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Give a question: whether somebody sent SIGINT or SIGTERM since."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: Any) -> None:
+        del frame
+        asked.append(number)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say(line: str) -> None:
+    typer.echo(line)
+
+
+def _print(record: dict[str, Any], lines: Callable[[], list[str]], json: bool) -> None:
+    import json as json_module
+
+    typer.echo(json_module.dumps(record, indent=2) if json else "\n".join(lines()))

@@ -1,0 +1,47 @@
+"""Who may run a session on a rack, and where that is written down."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qdhil.audit import Authority, Begun, open_authority
+
+if TYPE_CHECKING:
+    from qdhil.plugin.settings import Settings
+
+
+def rack_authority(settings: Settings) -> Authority:
+    """Return roles and audit log of a session's rack, and who runs the session.
+
+    Raises
+    ------
+    ConfigurationError
+        If the roles file can't be read: nobody may run.
+    """
+    return open_authority(settings.rack.roles, settings.rack.audit, beside=settings.rack_file.parent)
+
+
+def begin_run(authority: Authority, settings: Settings) -> Begun:
+    """Let an operator begin a run.
+
+    Raises
+    ------
+    RefusedError
+        If who runs the session is no operator.
+    RecordFault
+        If it can't be written down.
+    """
+    baseline, candidate = settings.firmware
+    return authority.begin(
+        "operator",
+        "run",
+        settings.run_folder.name,
+        {
+            "rigs": ", ".join(settings.rigs),
+            "candidate": candidate.version,
+            "candidate_sha256": candidate.sha256,
+            "baseline": baseline.version,
+            "baseline_sha256": baseline.sha256,
+            "policy_sha256": settings.policy.sha256,
+        },
+    )
