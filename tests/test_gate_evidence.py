@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from campaigns_made import CONTEXT, POLICY_TEXT, Light, ListJournal, ScriptedBench, decide, made_policy, row
 
+from qdhil.gate.blocks import Block
 from qdhil.gate.campaign import Campaign
 from qdhil.gate.conclusion import RigOutcome, conclude
 from qdhil.gate.evidence import Evidence, Look
@@ -97,6 +98,22 @@ def test_scatter_turns_to_the_spread_between_quads():
     assert last.phi > 3
     calm = judged(Light(8), policy_with(), quads=6).evidence.looks[-1]
     assert calm.no_harm > last.no_harm
+
+
+def test_scatter_of_another_light_path_of_the_same_visits_speaks_against_counting():
+    """Calm HBT blocks, while the interference paths of the same visits scatter with a log-sd of 50 %."""
+    calm, wild = row(Light(8), ("hbt",), 4), row(Light(7, scatter=0.5), ("hom_parallel", "hom_orthogonal"), 4)
+
+    def form(blocks: list[Block]) -> str:
+        found = compare(G2, blocks, policy_with(), rig="made-1", rigs=1, context=CONTEXT)
+        return found.evidence.looks[-1].form
+
+    assert form(calm) == "counts"
+    assert form(calm + wild) == "quads"
+    later = [replace(block, quad=block.quad + 100) for block in wild]
+    assert form(calm + later) == "counts", "other visits say nothing about these"
+    dark = [replace(block, counts=replace(block.counts, peaks=(0,) * len(block.counts.peaks))) for block in wild]
+    assert form(calm + dark) == "counts", "a path without coincidences says nothing"
 
 
 def test_scatter_on_few_blocks_supports_no_pass():

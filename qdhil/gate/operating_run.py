@@ -318,6 +318,7 @@ def described(plan: Plan) -> dict[str, Any]:
         "source": asdict(plan.source),
         "family_centrals": plan.family_source.centrals,
         "rigs": RIGS,
+        "asked": {"campaigns": plan.campaigns, "family": plan.family_campaigns},
         "seed": plan.seed,
         "drifts": DRIFTS,
     }

@@ -25,6 +25,7 @@ def page(record: Mapping[str, Any], parts: Mapping[str, str], picture: str) -> s
         picture=picture,
         campaigns=record["campaigns"],
         seed=record["seed"],
+        asked=record["asked"],
         policy=record["policy"],
         digest=f"sha256 {record['policy_sha256'][:12]}",
         miss_rate=record["miss_rate"],

@@ -17,6 +17,7 @@ from qdhil.gate.verdict import Verdict
 from qdhil.plugin import DECIDED, SETTINGS
 from qdhil.plugin.outcomes import Outcomes
 from qdhil.plugin.progress import LiveLine, WorkerNote
+from qdhil.plugin.run_ledger import RunLedger, ledger_checkout
 from qdhil.plugin.settings import Settings, resolve
 from qdhil.record.run_folder import VERDICT_NAME
 
@@ -30,6 +31,7 @@ def register(config: pytest.Config) -> None:
     A mistake in them ends the session with exit code 64 or 40 before anything is collected.
     """
     try:
+        checkout = ledger_checkout(config)
         settings = resolve(config)
     except QdhilError as error:
         pytest.exit(str(error), returncode=error.exit_code)
@@ -46,6 +48,8 @@ def register(config: pytest.Config) -> None:
         return
     config.pluginmanager.register(LiveLine(config, settings.run_folder, tuple(settings.rigs)), "qdhil-progress")
     config.pluginmanager.register(Gate(config, settings), "qdhil-gate")
+    if checkout is not None and not config.getoption("collectonly"):
+        config.pluginmanager.register(RunLedger(checkout, settings.run_folder), "qdhil-ledger")
     if config.getoption("numprocesses", None) or config.getoption("tx", None):
         from qdhil.plugin.distribution import RigDistribution
 
