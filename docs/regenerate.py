@@ -18,26 +18,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+from qdhil.cli.schema import SchemaName
+
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "docs" / "example-run"
 HISTOGRAM = ROOT / "docs" / "example-histogram.txt"
 ATTESTATION = ROOT / "docs" / "example-attestation"
 SIGNED = "1.5.0-good.attestation.json"
 SCHEMAS = ROOT / "docs" / "schemas"
-SCHEMA_NAMES = (
-    "rack",
-    "policy",
-    "manifest",
-    "run",
-    "verdict",
-    "attestation",
-    "override",
-    "quarantine",
-    "trust",
-    "baselines",
-    "bisect",
-    "ledger",
-)
 SEED = "20261123"
 _BLOCK = re.compile(r"<!-- (output|content) of: (.+?) -->\n```(\w*)\n(.*?)```\n", re.DOTALL)
 
@@ -144,7 +132,7 @@ def main() -> None:
     if "--example-run" in sys.argv[1:] or "--example-attestation" in sys.argv[1:]:
         sign_example()
     SCHEMAS.mkdir(exist_ok=True)
-    for name in SCHEMA_NAMES:
+    for name in SchemaName:
         (SCHEMAS / f"{name}.schema.json").write_text(schema(name))
     for page in pages():
         page.write_text(filled(page))
