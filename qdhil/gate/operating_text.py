@@ -12,7 +12,7 @@ def page(record: Mapping[str, Any], parts: Mapping[str, str], picture: str) -> s
     from qdhil.gate.definitions import DEFINITIONS
     from qdhil.gate.operating import TOLERATED
     from qdhil.gate.operating_page import GOAL_SHARE
-    from qdhil.gate.operating_run import FINER
+    from qdhil.gate.operating_plan import FINER
 
     family = record["family"]
     shares = ", ".join(
