@@ -136,6 +136,18 @@ def test_near_peaks_that_dead_time_does_not_explain_support_no_pass(metric, fact
     assert any("near side peaks of the candidate" in problem for problem in found.evidence.diagnostics)
 
 
+@pytest.mark.parametrize(("clicks_per_s", "linear"), [(9e6, True), (11e6, False)])
+def test_a_detector_that_is_mostly_dead_supports_no_pass(clicks_per_s, linear):
+    """20 ns of dead time at 11 Mcps are 22 % of the time."""
+    blocks = [
+        replace(block, counts=replace(block.counts, singles_b=round(clicks_per_s * block.counts.dwell_s)))
+        for block in row(Light(9), PATHS, 6)
+    ]
+    found = compare(G2, blocks, policy_with(), rig="made-1", rigs=1, context=CONTEXT)
+    assert (found.verdict is Verdict.PASS) == linear
+    assert any("detector b is dead 22%" in problem for problem in found.evidence.diagnostics) != linear
+
+
 # the family
 
 

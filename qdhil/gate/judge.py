@@ -14,7 +14,7 @@ from typing import Any, Self
 from qdhil.gate.blocks import Arm, Block, total
 from qdhil.gate.change import Change
 from qdhil.gate.definitions import DEFINITIONS
-from qdhil.gate.diagnostics import dispersion_problems, near_far_problems
+from qdhil.gate.diagnostics import dispersion_problems, linearity_problems, near_far_problems
 from qdhil.gate.evidence import Demand, Evidence, evidence_of
 from qdhil.gate.policy import MetricPolicy, Policy
 from qdhil.gate.quads import Context, pairs_elsewhere, whole_quads
@@ -162,8 +162,12 @@ def metric_evidence(definition_id: str, blocks: Sequence[Block], policy: Policy,
         elsewhere=[pairs_elsewhere(quad, blocks, context) for quad in quads],
     )
     own = [block for block in blocks if block.configuration in definition.configurations]
-    problems = near_far_problems(own, context) + dispersion_problems(evidence.looks[-1], len(own))
-    return Evidence(evidence.looks, tuple(problems))
+    problems = (
+        *near_far_problems(own, context),
+        *linearity_problems(own, context),
+        *dispersion_problems(evidence.looks[-1], len(own)),
+    )
+    return Evidence(evidence.looks, problems)
 
 
 def is_decided(blocks: Sequence[Block], policy: Policy, metrics: Iterable[str], *, rigs: int, context: Context) -> bool:
