@@ -18,26 +18,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+from qdhil.cli.schema import SchemaName
+
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "docs" / "example-run"
 HISTOGRAM = ROOT / "docs" / "example-histogram.txt"
 ATTESTATION = ROOT / "docs" / "example-attestation"
 SIGNED = "1.5.0-good.attestation.json"
 SCHEMAS = ROOT / "docs" / "schemas"
-SCHEMA_NAMES = (
-    "rack",
-    "policy",
-    "manifest",
-    "run",
-    "verdict",
-    "attestation",
-    "override",
-    "quarantine",
-    "trust",
-    "baselines",
-    "bisect",
-    "ledger",
-)
 SEED = "20261123"
 _BLOCK = re.compile(r"<!-- (output|content) of: (.+?) -->\n```(\w*)\n(.*?)```\n", re.DOTALL)
 
@@ -129,6 +117,22 @@ def sign_example() -> None:
         (ATTESTATION / "session.txt").write_text("\n".join(said))
         for name in (SIGNED, "trust.toml"):
             shutil.copy(Path(folder) / name, ATTESTATION / name)
+    (ATTESTATION / "served.json").write_text(served(candidate))
+
+
+def served(candidate: str) -> str:
+    """Return what ``qdhil serve`` answered about the example at the moment it was signed."""
+    from qdhil.gate.attestation import authenticate
+    from qdhil.keys.trust import load_trust
+    from qdhil.keys.validity import moment
+    from qdhil.serve.answer import Question
+    from qdhil.serve.folder import AttestationFolder
+
+    trust = ATTESTATION / "trust.toml"
+    issued = moment(authenticate((ATTESTATION / SIGNED).read_bytes(), load_trust(trust)).claim.issued)
+    question = Question(candidate, "psc-2-rev-b", "canary")
+    answer = AttestationFolder(ATTESTATION, trust, lambda: issued).answer(question)
+    return json.dumps(answer.record(question), indent=1, ensure_ascii=False) + "\n"
 
 
 def transcript(program: str, command: list[str], folder: Path) -> str:
@@ -144,7 +148,7 @@ def main() -> None:
     if "--example-run" in sys.argv[1:] or "--example-attestation" in sys.argv[1:]:
         sign_example()
     SCHEMAS.mkdir(exist_ok=True)
-    for name in SCHEMA_NAMES:
+    for name in SchemaName:
         (SCHEMAS / f"{name}.schema.json").write_text(schema(name))
     for page in pages():
         page.write_text(filled(page))

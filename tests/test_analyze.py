@@ -50,6 +50,17 @@ def _g2(*arguments):
 
 
 @real
+def test_values_say_their_unit():
+    report = _report(DATA / "eta" / "200213_HH400_T3_80MHz_HBT.timeres")
+    units = {estimate["definition"]: estimate["unit"] for estimate in report["estimates"]}
+    assert units["lifetime.tail"] == units["detector.dead_time"] == "ps"
+    assert units["rate.detected"] == "1/s"
+    assert units["g2.pulsed.area"] == ""
+    line = _report(DATA / "qudi-hira" / "20230306-2324-19_spectrum.dat")["estimates"][0]
+    assert line["unit"] == "nm"
+
+
+@real
 def test_hydraharp_t3_agrees_with_the_table():
     g2 = _g2(DATA / "eta" / "200213_HH400_T3_80MHz_HBT.timeres")
     assert g2["value"] == pytest.approx(0.0028, abs=1e-4)

@@ -8,54 +8,27 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from campaigns_made import Light, write_run
+from command import Command, command
 
 from conftest import write_rack
-from qdhil.cli.main import run
+from qdhil.cli.schema import SchemaName
 from qdhil.gate.policy import default_policy_file
 from qdhil.rack.lease import lease
 from qdhil.rack.selection import default_rack_file
 
-SCHEMAS = (
-    "rack",
-    "policy",
-    "manifest",
-    "run",
-    "verdict",
-    "attestation",
-    "override",
-    "quarantine",
-    "trust",
-    "baselines",
-    "bisect",
-    "ledger",
-)
-
-
-class Ended(NamedTuple):
-    code: int
-    out: str
-    err: str
+SCHEMAS = tuple(SchemaName)
 
 
 @pytest.fixture
-def qdhil(monkeypatch, capsys) -> Callable[..., Ended]:
+def qdhil(monkeypatch, capsys) -> Command:
     """Run the command in this process, as its entry point does."""
-
-    def call(*arguments: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["qdhil", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            run()
-        said = capsys.readouterr()
-        return Ended(ended.value.code, said.out, said.err)
-
-    return call
+    return command(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from qdhil.cli.schema import SchemaName
 from qdhil.rack.config import load_rack
 from qdhil.record.recheck import recheck
 
@@ -32,7 +33,7 @@ def test_quoted_output_is_what_the_program_prints(page: Path) -> None:
     assert page.read_text() == REGENERATE.filled(page), "run: python docs/regenerate.py"
 
 
-@pytest.mark.parametrize("name", REGENERATE.SCHEMA_NAMES)
+@pytest.mark.parametrize("name", SchemaName)
 def test_shipped_schemas_are_those_of_the_models(name: str) -> None:
     assert (REGENERATE.SCHEMAS / f"{name}.schema.json").read_text() == REGENERATE.schema(name)
 

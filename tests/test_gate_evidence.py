@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from campaigns_made import CONTEXT, POLICY_TEXT, Light, ListJournal, ScriptedBench, decide, made_policy, row
 
+from qdhil.gate.blocks import Block
 from qdhil.gate.campaign import Campaign
 from qdhil.gate.conclusion import RigOutcome, conclude
 from qdhil.gate.evidence import Evidence, Look
@@ -99,6 +100,22 @@ def test_scatter_turns_to_the_spread_between_quads():
     assert calm.no_harm > last.no_harm
 
 
+def test_scatter_of_another_light_path_of_the_same_visits_speaks_against_counting():
+    """Calm HBT blocks, while the interference paths of the same visits scatter with a log-sd of 50 %."""
+    calm, wild = row(Light(8), ("hbt",), 4), row(Light(7, scatter=0.5), ("hom_parallel", "hom_orthogonal"), 4)
+
+    def form(blocks: list[Block]) -> str:
+        found = compare(G2, blocks, policy_with(), rig="made-1", rigs=1, context=CONTEXT)
+        return found.evidence.looks[-1].form
+
+    assert form(calm) == "counts"
+    assert form(calm + wild) == "quads"
+    later = [replace(block, quad=block.quad + 100) for block in wild]
+    assert form(calm + later) == "counts", "other visits say nothing about these"
+    dark = [replace(block, counts=replace(block.counts, peaks=(0,) * len(block.counts.peaks))) for block in wild]
+    assert form(calm + dark) == "counts", "a path without coincidences says nothing"
+
+
 def test_scatter_on_few_blocks_supports_no_pass():
     found = judged(Light(7, scatter=0.5), policy_with(margin_ratio=50.0), quads=4)
     assert found.verdict is Verdict.INCONCLUSIVE
@@ -117,6 +134,18 @@ def test_near_peaks_that_dead_time_does_not_explain_support_no_pass(metric, fact
     found = compare(metric, blocks, policy_with(), rig="made-1", rigs=1, context=CONTEXT)
     assert found.verdict is Verdict.INCONCLUSIVE
     assert any("near side peaks of the candidate" in problem for problem in found.evidence.diagnostics)
+
+
+@pytest.mark.parametrize(("clicks_per_s", "linear"), [(9e6, True), (11e6, False)])
+def test_a_detector_that_is_mostly_dead_supports_no_pass(clicks_per_s, linear):
+    """20 ns of dead time at 11 Mcps are 22 % of the time."""
+    blocks = [
+        replace(block, counts=replace(block.counts, singles_b=round(clicks_per_s * block.counts.dwell_s)))
+        for block in row(Light(9), PATHS, 6)
+    ]
+    found = compare(G2, blocks, policy_with(), rig="made-1", rigs=1, context=CONTEXT)
+    assert (found.verdict is Verdict.PASS) == linear
+    assert any("detector b is dead 22%" in problem for problem in found.evidence.diagnostics) != linear
 
 
 # the family

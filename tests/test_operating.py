@@ -35,8 +35,9 @@ from qdhil.gate.operating_design import fixed_centrals, fixed_quads
 from qdhil.gate.operating_light import UNCHANGED, Source, draw_blocks, interleaved, trace
 from qdhil.gate.operating_page import beyond, markdown, pooled, table, wrong_of
 from qdhil.gate.operating_picture import draw
+from qdhil.gate.operating_plan import Plan, described
 from qdhil.gate.operating_rivals import RULES, rival_alarms
-from qdhil.gate.operating_run import Plan, described, simulate
+from qdhil.gate.operating_run import simulate
 from qdhil.gate.policy import default_policy_file, load_policy
 
 POLICY = load_policy(default_policy_file())

@@ -210,3 +210,11 @@ def test_quantiles_of_chi_squared():
     for freedom in (1, 2, 6, 40):
         assert chi_squared_quantile(freedom) == pytest.approx(chi2.ppf(0.9, freedom), rel=0.05)
         assert chi_squared_quantile(freedom, ONE_IN_1000) == pytest.approx(chi2.ppf(0.999, freedom), rel=0.05)
+
+
+@pytest.mark.parametrize("above", [True, False])
+def test_contrasts_at_the_null_itself_say_nothing_and_spoil_nothing(above):
+    found = scalar_evidence([0.0, 0.0, 0.01, 0.02, 0.015], 0.0, above=above)
+    assert found[:2].tolist() == [0.0, 0.0]
+    assert np.all(np.isfinite(found))
+    assert (found[-1] > 0) == above

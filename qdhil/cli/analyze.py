@@ -132,7 +132,7 @@ def _fill(report: dict[str, Any], file: Path, plot: Path | None, options: dict[s
 
         write_figure(found.panels, plot, file.name)
         report["plot"] = str(plot)
-    report["estimates"] = [_finite(estimate.record()) for estimate in found.estimates]
+    report["estimates"] = [_with_unit(_finite(estimate.record())) for estimate in found.estimates]
     report["warnings"] = [*recording.warnings, *found.notes]
 
 
@@ -144,20 +144,26 @@ def _finite(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _with_unit(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record that says the unit of its value; a line's is that of its axis."""
+    from qdhil.metrics.units import unit_of
+
+    _, _, of_axis = str(record["normalisation"]).partition(", in ")
+    return record | {"unit": unit_of(record["definition"]) or of_axis}
+
+
 def _table(report: dict[str, Any]) -> str:
     lines = [f"{report['file']}  ({report['format']})", ""]
     width = max(_RULE, *(len(estimate["definition"]) + 1 for estimate in report["estimates"]))
-    lines.append(f"{'definition':<{width}}{'value':>11}  {'interval':<25}{'corrected':>11}  window   delay")
+    lines.append(f"{'definition':<{width}}{'value':>11} {'':<3}  {'interval':<30}{'corrected':>11}  window   delay")
     for estimate in report["estimates"]:
         low, high = ("-" if bound is None else f"{bound:.5g}" for bound in (estimate["low"], estimate["high"]))
         interval = f"[{low}, {high}] {estimate['confidence']:.0%}"
         corrected = "-" if estimate["corrected"] is None else f"{estimate['corrected']:.5g}"
         window = "-" if estimate["window_ps"] is None else f"{estimate['window_ps']} ps"
         delay = "-" if estimate["delay_ps"] is None else f"{estimate['delay_ps']:+d} ps"
-        lines.append(
-            f"{estimate['definition']:<{width}}{estimate['value']:>11.5g}  {interval:<25}{corrected:>11}  "
-            f"{window:<8} {delay}"
-        )
+        value = f"{estimate['value']:>11.5g} {estimate['unit']:<3}"
+        lines.append(f"{estimate['definition']:<{width}}{value}  {interval:<30}{corrected:>11}  {window:<8} {delay}")
         counts = ", ".join(f"{name} {_number(count)}" for name, count in estimate["counts"].items())
         lines.append(f"    {counts}; normalised to {estimate['normalisation']}")
         if estimate["correction"]:

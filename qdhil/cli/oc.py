@@ -73,7 +73,8 @@ def _read(file: Path, what: str) -> dict[str, Any]:
 
 def _simulated(policy: Path | None, campaigns: int, family: int, seed: int, workers: int | None) -> dict[str, Any]:
     from qdhil.gate.operating_light import Source
-    from qdhil.gate.operating_run import Plan, described, simulate
+    from qdhil.gate.operating_plan import Plan, described
+    from qdhil.gate.operating_run import simulate
     from qdhil.gate.policy import default_policy_file, load_policy
     from qdhil.gate.quads import Context
     from qdhil.rack.config import load_rack

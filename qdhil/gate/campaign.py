@@ -150,6 +150,11 @@ class Campaign:
                 raise
         return self._blocks[configuration]
 
+    @property
+    def counted(self) -> tuple[Block, ...]:
+        """The counted blocks of all configurations acquired so far."""
+        return tuple(block for blocks in self._blocks.values() for block in blocks)
+
     def dark_rates_hz(self) -> tuple[float, float] | None:
         """Return the dark count rates of both detectors, from one blanked block under the baseline."""
         if self._failure is not None:

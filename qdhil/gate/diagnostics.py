@@ -14,6 +14,8 @@ from qdhil.statistics.dispersion import ONE_IN_1000, chi_squared_quantile
 _NEAR_FAR_TOLERANCE = 0.05
 """Near over far side peaks may differ by this much from what dead time explains."""
 _NEAR_FAR_CONFIDENCE = 1 - 1e-6
+_MOST_DEAD = 0.2
+"""A detector that is dead for more than this share of the time no longer counts in proportion to the light."""
 _MOST_PHI = 1.5
 _FEWEST_BLOCKS = 20
 """A scatter above ``_MOST_PHI`` is believed to be known only from this many blocks on."""
@@ -38,6 +40,25 @@ def near_far_problems(blocks: Sequence[Block], context: Context) -> list[str]:
             problems.append(
                 f"near side peaks of the {arm} are x{found.corrected:.3f} of what dead time and far peaks explain"
             )
+    return problems
+
+
+def linearity_problems(blocks: Sequence[Block], context: Context) -> list[str]:
+    """Return, by arm, which detector is dead for too large a share of the time to count in proportion to the light."""
+    problems: list[str] = []
+    for arm in ARMS:
+        own = [block.counts for block in blocks if block.arm == arm]
+        dwell_s = sum(counts.dwell_s for counts in own)
+        for name, clicks in (
+            ("a", sum(counts.singles_a for counts in own)),
+            ("b", sum(counts.singles_b for counts in own)),
+        ):
+            dead = clicks * context.dead_time_ps * 1e-12 / dwell_s if dwell_s else 0.0
+            if dead > _MOST_DEAD:
+                problems.append(
+                    f"detector {name} is dead {dead:.0%} of the time with the {arm} ({clicks / dwell_s:.3g} clicks/s): "
+                    f"beyond {_MOST_DEAD:.0%} it is not linear; attenuate the light"
+                )
     return problems
 
 

@@ -6,7 +6,9 @@ limit or beyond" and against "within the limit" for the candidate alone.
 
 Count ratios have the likelihood of their tables. Where blocks of the same arm scatter more than counting allows, the
 smaller of that and the t e-process over quads counts: under Poisson's law the smaller one is below a valid one at any
-look, whatever made it be chosen, and where counting is wrong the t e-process is the valid one.
+look, whatever made it be chosen, and where counting is wrong the t e-process is the valid one. Scatter is looked for in
+the metric's own blocks, and in all light paths of the same visits together: what makes one of them scatter is the
+source, and few blocks of one path may hide it.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qdhil.gate.quads import QuadReading
-from qdhil.statistics.dispersion import dispersion
+from qdhil.statistics.dispersion import ONE_IN_100, Dispersion, SameArmPair, dispersion
 from qdhil.statistics.evidence import Alternatives, Floats, alternatives, log10_of, mixed
 from qdhil.statistics.evidence_counts import arm_increment, table_increment
 from qdhil.statistics.evidence_scalar import scalar_evidence
@@ -126,8 +128,24 @@ class Evidence:
         return cls(tuple(Look(**look) for look in record["looks"]), tuple(map(str, record["diagnostics"])))
 
 
-def evidence_of(readings: Sequence[QuadReading], demand: Demand, diagnostics: Sequence[str] = ()) -> Evidence:
+def evidence_of(
+    readings: Sequence[QuadReading],
+    demand: Demand,
+    diagnostics: Sequence[str] = (),
+    elsewhere: Sequence[Sequence[SameArmPair]] = (),
+) -> Evidence:
     """Return the evidence after each quad.
+
+    Parameters
+    ----------
+    readings
+        The quads in the order of time.
+    demand
+        What is asked of the metric.
+    diagnostics
+        What speaks against its use.
+    elsewhere
+        Same-arm pairs of the other light paths in the visits of each quad; empty where there are none.
 
     Raises
     ------
@@ -137,8 +155,7 @@ def evidence_of(readings: Sequence[QuadReading], demand: Demand, diagnostics: Se
     toward_less = demand.log_tolerated < demand.log_margin
     no_harm = alternatives(demand.log_margin, demand.log_tolerated)
     harm = alternatives(demand.log_tolerated, demand.log_margin)
-    looks = [dispersion([p for r in readings[:n] for p in r.pairs]) for n in range(1, len(readings) + 1)]
-    excessive = np.array([found.excessive for found in looks])
+    looks, excessive = _scatter([reading.pairs for reading in readings], elsewhere)
     contrasts = [reading.contrast for reading in readings]
     tables = [reading.table for reading in readings]
 
@@ -167,6 +184,22 @@ def evidence_of(readings: Sequence[QuadReading], demand: Demand, diagnostics: Se
         ),
         tuple(diagnostics),
     )
+
+
+def _scatter(
+    own: Sequence[Sequence[SameArmPair]], elsewhere: Sequence[Sequence[SameArmPair]]
+) -> tuple[list[Dispersion], npt.NDArray[np.bool_]]:
+    """Return the metric's own scatter at each look, and whether it or that of all light paths together is excessive."""
+    looks: list[Dispersion] = []
+    excessive: list[bool] = []
+    pairs: list[SameArmPair] = []
+    others: list[SameArmPair] = []
+    for n, found in enumerate(own):
+        pairs += found
+        others += elsewhere[n] if elsewhere else ()
+        looks.append(dispersion(pairs))
+        excessive.append(looks[-1].excessive or (bool(others) and dispersion(pairs + others, ONE_IN_100).excessive))
+    return looks, np.array(excessive)
 
 
 def _limit(

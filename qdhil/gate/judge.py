@@ -14,10 +14,10 @@ from typing import Any, Self
 from qdhil.gate.blocks import Arm, Block, total
 from qdhil.gate.change import Change
 from qdhil.gate.definitions import DEFINITIONS
-from qdhil.gate.diagnostics import dispersion_problems, near_far_problems
+from qdhil.gate.diagnostics import dispersion_problems, linearity_problems, near_far_problems
 from qdhil.gate.evidence import Demand, Evidence, evidence_of
 from qdhil.gate.policy import MetricPolicy, Policy
-from qdhil.gate.quads import Context, whole_quads
+from qdhil.gate.quads import Context, pairs_elsewhere, whole_quads
 from qdhil.gate.verdict import Verdict
 from qdhil.metrics import Estimate
 from qdhil.statistics.evidence import family_mean_log10
@@ -92,7 +92,8 @@ def compare(
     definition_id
         A metric of the policy.
     blocks
-        The campaign's counted blocks, in the order of time, at least the configurations it needs.
+        The campaign's counted blocks, in the order of time, at least the configurations it needs; the others tell
+        whether the light scatters.
     policy
         Margins and error rates.
     rig
@@ -114,7 +115,7 @@ def compare(
         counts = {name: total(needed, arm, name) for name in definition.configurations}
         return definition.estimate(counts, context)
 
-    evidence = metric_evidence(definition_id, needed, policy, context)
+    evidence = metric_evidence(definition_id, blocks, policy, context)
     change = definition.change(needed, context)
     share = policy.share(definition_id, rigs)
     block_level = policy.false_block_rate * share
@@ -150,18 +151,23 @@ def metric_evidence(definition_id: str, blocks: Sequence[Block], policy: Policy,
         If the blocks are no whole quads, or can't be compared.
     """
     definition, wanted = DEFINITIONS[definition_id], policy.metrics[definition_id]
-    readings = [definition.quad(quad, context) for quad in whole_quads(blocks, definition.configurations)]
+    quads = whole_quads(blocks, definition.configurations)
     evidence = evidence_of(
-        readings,
+        [definition.quad(quad, context) for quad in quads],
         Demand(
             math.log(wanted.margin_ratio),
             math.log(wanted.tolerated_ratio),
             None if wanted.limit is None else math.log(wanted.limit),
         ),
+        elsewhere=[pairs_elsewhere(quad, blocks, context) for quad in quads],
     )
     own = [block for block in blocks if block.configuration in definition.configurations]
-    problems = near_far_problems(own, context) + dispersion_problems(evidence.looks[-1], len(own))
-    return Evidence(evidence.looks, tuple(problems))
+    problems = (
+        *near_far_problems(own, context),
+        *linearity_problems(own, context),
+        *dispersion_problems(evidence.looks[-1], len(own)),
+    )
+    return Evidence(evidence.looks, problems)
 
 
 def is_decided(blocks: Sequence[Block], policy: Policy, metrics: Iterable[str], *, rigs: int, context: Context) -> bool:

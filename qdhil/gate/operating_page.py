@@ -197,9 +197,13 @@ def _events(record: Record) -> list[str]:
         for cell in found["cells"]
     ]
     lines = _rows(["drift", "true change", "PASS", "BLOCK", "INCONCLUSIVE", "wrong, 95 % bound", "quads"], rows)
-    for truth, what in (("no change", "false blocks"), ("margin", "misses")):
+    for truth, what in (
+        ("no change", "false blocks"),
+        ("margin", "misses"),
+        ("twice margin", "misses at twice the margin"),
+    ):
         wrong, campaigns, bound = pooled([cell for cell in found["cells"] if cell["truth"] == truth])
-        lines += [f"Both together: {wrong} {what} in {campaigns} campaigns, bound {bound:.1%}.", ""]
+        lines += [f"All together: {wrong} {what} in {campaigns} campaigns, bound {bound:.1%}.", ""]
     return lines
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from qdhil.gate.definitions import DEFINITIONS
 from qdhil.gate.operating import (
     SCAN,
     TOLERATED,
@@ -22,41 +20,17 @@ from qdhil.gate.operating import (
     rigs_of,
     single_streams,
 )
-from qdhil.gate.operating_design import fixed_centrals, fixed_quads
-from qdhil.gate.operating_light import DRIFTS, Source
+from qdhil.gate.operating_light import DRIFTS
+from qdhil.gate.operating_plan import RIGS, Plan, cost_variants, fixed_size, metrics_of
 from qdhil.gate.operating_rivals import RULES, RivalCell, rival_alarms
 from qdhil.gate.policy import Policy
 from qdhil.gate.quads import Context
 
 CHUNK = 50
-RIGS = 12
-NOISY = 0.015
-"""Block noise at which brightness is asked for its cost: at the usual one the least number of quads decides."""
 _SHARES = {"no change": 5, "margin": 5, "half margin": 1, "twice margin": 1, TOLERATED: 3}
 """Campaigns of a true change, relative to each other: the two that the rates speak of need most."""
 _COST_SHARE, _SCAN_SHARE = 40, 100
 """Of so many campaigns of single streams, one for each cell of the cost, and of the picture."""
-FINER = 3
-"""Blocks are shorter by this, and more by as much, where the cost is asked for without the coarseness of quads."""
-BRIGHTER = 3
-"""The source of a whole family is brighter by this, so that its slowest metric is decided well within the budget."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is simulated; ``campaigns`` of single streams, and ``family_campaigns`` per cell of a whole family."""
-
-    policy: Policy
-    context: Context
-    source: Source
-    campaigns: int
-    family_campaigns: int
-    seed: int
-
-    @property
-    def family_source(self) -> Source:
-        """The source of a whole family's rigs."""
-        return replace(self.source, centrals=BRIGHTER * self.source.centrals)
 
 
 @dataclass
@@ -116,27 +90,6 @@ def _work(task: _Task) -> Any:
     if task.kind == "rivals":
         return rival_alarms(*arguments)
     return rigs_of(*arguments, RIGS, harmed=task.kind == "harmed")
-
-
-def metrics_of(policy: Policy) -> list[str]:
-    """Return the metrics that stand for the two kinds of evidence: the first counted one, and the brightness."""
-    counted = [name for name in policy.metrics if DEFINITIONS[name].harm == "higher"]
-    scalar = [name for name in policy.metrics if DEFINITIONS[name].harm == "lower"]
-    return counted[:1] + scalar[:1]
-
-
-def fixed_size(metric: str, policy: Policy, source: Source) -> float:
-    """Return the quads of a design of fixed size at the same two rates."""
-    wanted = policy.metrics[metric]
-    rates = (policy.miss_rate, policy.false_block_rate * policy.share(metric, 1))
-    found = source.rates(policy)
-    path = DEFINITIONS[metric].configurations[0]
-    dwell_s = float(getattr(policy.campaign.dwell_s, path))
-    if DEFINITIONS[metric].harm == "higher":
-        centrals = fixed_centrals(wanted.margin_ratio, wanted.tolerated_ratio, *rates)
-        return centrals / (2 * found.paths[path].central_hz * dwell_s)
-    sd = math.sqrt(source.noise**2 + 1 / (2 * found.paths[path].singles_hz[0] * dwell_s))
-    return float(fixed_quads(wanted.margin_ratio, wanted.tolerated_ratio, *rates, sd))
 
 
 def simulate(plan: Plan, *, workers: int, on_progress: Callable[[int, int], None]) -> Characteristics:
@@ -210,11 +163,6 @@ def _family_tasks(plan: Plan) -> list[tuple[_Key, _Task]]:
     return tasks
 
 
-def _longer(policy: Policy) -> Policy:
-    campaign = policy.campaign.model_copy(update={"quads_max": FINER * policy.campaign.quads_max})
-    return policy.model_copy(update={"campaign": campaign})
-
-
 def _scan_cases(plan: Plan) -> list[Case]:
     return [
         Case(metric, "none", truth, plan.source, 10 * plan.seed + 4)
@@ -231,27 +179,9 @@ def _scan_tasks(plan: Plan) -> list[tuple[_Key, _Task]]:
     ]
 
 
-def _cost_variants(plan: Plan) -> list[tuple[str, str, Policy, Source]]:
-    """Return what the cost is asked for: a name, the metric, its policy and source."""
-    counted, *scalar = metrics_of(plan.policy)
-    alone = plan.policy.model_copy(update={"metrics": {counted: plan.policy.metrics[counted]}})
-    noisy = replace(plan.source, noise=NOISY)
-    fine = replace(plan.source, centrals=plan.source.centrals / FINER)
-    variants = [
-        ("the policy", counted, plan.policy, plan.source),
-        (f"the policy, {FINER} times shorter blocks", counted, _longer(plan.policy), fine),
-        ("this metric alone", counted, alone, plan.source),
-        (f"this metric alone, {FINER} times shorter blocks", counted, _longer(alone), fine),
-    ]
-    for metric in scalar:
-        variants.append(("the policy", metric, plan.policy, plan.source))
-        variants.append((f"block noise {NOISY:.1%}", metric, plan.policy, noisy))
-    return variants
-
-
 def _cost_tasks(plan: Plan) -> list[tuple[_Key, _Task]]:
     tasks: list[tuple[_Key, _Task]] = []
-    for name, metric, policy, source in _cost_variants(plan):
+    for name, metric, policy, source in cost_variants(plan):
         for truth in ("no change", "margin"):
             case = Case(metric, "none", truth, source, 10 * plan.seed + 3)
             for chunk, size in _chunks(max(plan.campaigns // _COST_SHARE, 1)):
@@ -270,7 +200,7 @@ def _assembled(plan: Plan, found: dict[_Key, list[Any]]) -> Characteristics:
         for rule in RULES if parts else ():
             alarms = sum(part[rule] for part in parts)
             all_found.rivals.append(RivalCell(rule, case.metric, case.drift, case.truth, alarms, len(endings)))
-    for name, metric, policy, source in _cost_variants(plan):
+    for name, metric, policy, source in cost_variants(plan):
         for truth in ("no change", "margin"):
             endings = [e for part in found[name, metric, "none", truth] for e in part]
             case = Case(metric, "none", truth, source, 10 * plan.seed + 3)
@@ -300,24 +230,3 @@ def _families(plan: Plan, found: dict[_Key, list[Any]]) -> list[Cell]:
             endings = [family_ending(group, plan.policy) for group in members]
             cells.append(cell_of(case, plan.policy, endings, None, streams))
     return cells
-
-
-def described(plan: Plan) -> dict[str, Any]:
-    """Return what is simulated, as plain data."""
-    policy = plan.policy
-    return {
-        "policy": policy.name,
-        "policy_sha256": policy.sha256,
-        "miss_rate": policy.miss_rate,
-        "false_block_rate": policy.false_block_rate,
-        "quads_min": policy.campaign.quads_min,
-        "quads_max": policy.campaign.quads_max,
-        "margins": {name: policy.metrics[name].margin_ratio for name in metrics_of(policy)},
-        "tolerated": {name: policy.metrics[name].tolerated_ratio for name in metrics_of(policy)},
-        "shares": {name: policy.share(name, 1) for name in metrics_of(policy)},
-        "source": asdict(plan.source),
-        "family_centrals": plan.family_source.centrals,
-        "rigs": RIGS,
-        "seed": plan.seed,
-        "drifts": DRIFTS,
-    }

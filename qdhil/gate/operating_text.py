@@ -12,7 +12,7 @@ def page(record: Mapping[str, Any], parts: Mapping[str, str], picture: str) -> s
     from qdhil.gate.definitions import DEFINITIONS
     from qdhil.gate.operating import TOLERATED
     from qdhil.gate.operating_page import GOAL_SHARE
-    from qdhil.gate.operating_run import FINER
+    from qdhil.gate.operating_plan import FINER
 
     family = record["family"]
     shares = ", ".join(
@@ -25,6 +25,7 @@ def page(record: Mapping[str, Any], parts: Mapping[str, str], picture: str) -> s
         picture=picture,
         campaigns=record["campaigns"],
         seed=record["seed"],
+        asked=record["asked"],
         policy=record["policy"],
         digest=f"sha256 {record['policy_sha256'][:12]}",
         miss_rate=record["miss_rate"],

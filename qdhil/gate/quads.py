@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from qdhil.gate.blocks import ARMS, Arm, Block, total
@@ -145,6 +146,23 @@ def same_arm_pairs(blocks: Sequence[Block], configuration: Configuration, contex
         far = [far_counts(counts, context.exclude_lags) for counts in (first, second)]
         variance = sum(phi / count for count, phi in far)
         pairs.append(SameArmPair((first.central, second.central), (far[0][0], far[1][0]), variance))
+    return tuple(pairs)
+
+
+def pairs_elsewhere(quad: Sequence[Block], blocks: Sequence[Block], context: Context) -> tuple[SameArmPair, ...]:
+    """Return the same-arm pairs of the other lit paths that were measured in the visits of a quad.
+
+    A path without side-peak coincidences says nothing here.
+    """
+    own, visits = {block.configuration for block in quad}, {block.quad for block in quad}
+    others: dict[tuple[Configuration, int | None], list[Block]] = {}
+    for block in blocks:
+        if block.quad in visits and block.configuration not in own:
+            others.setdefault((block.configuration, block.quad), []).append(block)
+    pairs: list[SameArmPair] = []
+    for (configuration, _), members in others.items():
+        with suppress(ValueError):
+            pairs += same_arm_pairs(members, configuration, context)
     return tuple(pairs)
 
 

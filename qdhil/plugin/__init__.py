@@ -45,6 +45,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="quarantine file: metrics of rigs that may not decide (default: ini 'rig_quarantine', else none)",
     )
+    group.addoption(
+        "--rig-ledger",
+        metavar="DIR",
+        help="git checkout whose ledger the run is recorded in, at its remote origin (default: ini 'rig_ledger', "
+        "else none)",
+    )
     group.addoption("--candidate", metavar="VERSION|PATH", help="firmware that asks to be rolled out")
     group.addoption("--rig-baseline", metavar="VERSION|PATH", help="firmware in service (default: the rack file's)")
     group.addoption("--rig-runs", metavar="DIR", default="runs", help="where run folders are made (default: runs)")
@@ -61,6 +67,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("rack", "rack file, relative to the ini file", type="string", default="")
     parser.addini("rig_policy", "policy file, relative to the ini file", type="string", default="")
     parser.addini("rig_quarantine", "quarantine file, relative to the ini file", type="string", default="")
+    parser.addini("rig_ledger", "git checkout of the ledger, relative to the ini file", type="string", default="")
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:

@@ -23,6 +23,7 @@ from qdhil.plugin import DECIDED, SETTINGS
 from qdhil.plugin.authority import begin_run, rack_authority
 from qdhil.plugin.outcomes import Outcomes
 from qdhil.plugin.progress import LiveLine, WorkerNote
+from qdhil.plugin.run_ledger import RunLedger, ledger_checkout
 from qdhil.plugin.settings import Settings, resolve
 from qdhil.plugin.withholding import Withholding
 from qdhil.record.run_folder import VERDICT_NAME
@@ -39,6 +40,7 @@ def register(config: pytest.Config) -> None:
     is_worker = hasattr(config, "workerinput")
     try:
         refuse_secrets([str(argument) for argument in config.invocation_params.args])
+        checkout = ledger_checkout(config)
         settings = resolve(config)
         authority = rack_authority(settings)
         begun = None if is_worker or config.getoption("collectonly") else begin_run(authority, settings)
@@ -57,6 +59,8 @@ def register(config: pytest.Config) -> None:
         return
     config.pluginmanager.register(LiveLine(config, settings.run_folder, tuple(settings.rigs)), "qdhil-progress")
     config.pluginmanager.register(Gate(config, settings, begun), "qdhil-gate")
+    if checkout is not None and not config.getoption("collectonly"):
+        config.pluginmanager.register(RunLedger(checkout, settings.run_folder), "qdhil-ledger")
     if config.getoption("numprocesses", None) or config.getoption("tx", None):
         from qdhil.plugin.distribution import RigDistribution
 

@@ -86,7 +86,7 @@ def resolve(config: pytest.Config) -> Settings:
     """
     rack_file = _file(config, "rack", default_rack_file())
     policy_file = _file(config, "rig_policy", default_policy_file())
-    quarantine_file = _named_file(config, "rig_quarantine")
+    quarantine_file = named_path(config, "rig_quarantine")
     quarantined = () if quarantine_file is None else load_quarantine(quarantine_file)
     rack, policy = load_rack(rack_file), load_policy(policy_file)
     rigs = select_rigs(rack, config.getoption("rig"))
@@ -146,11 +146,11 @@ def resolve(config: pytest.Config) -> Settings:
 
 
 def _file(config: pytest.Config, name: str, default: Path) -> Path:
-    return _named_file(config, name) or default
+    return named_path(config, name) or default
 
 
-def _named_file(config: pytest.Config, name: str) -> Path | None:
-    """Return the file that an option, or else the ini value, names."""
+def named_path(config: pytest.Config, name: str) -> Path | None:
+    """Return the file or folder that an option, or else the ini value, names."""
     option = _given(config, name)
     if option is not None:
         return Path(option)

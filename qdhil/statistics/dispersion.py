@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-ONE_IN_10, ONE_IN_1000 = 1.2816, 3.0902
+ONE_IN_10, ONE_IN_100, ONE_IN_1000 = 1.2816, 2.3263, 3.0902
 """Normal quantiles of the chances that mere counting scatters so much."""
 
 
@@ -45,8 +45,7 @@ class Dispersion:
     freedom
         Degrees of freedom.
     excessive
-        Whether chi-squared lies above its 90 % quantile: asked early, on few blocks, a stricter level would miss a
-        scatter that matters.
+        Whether chi-squared lies above the quantile asked for.
     """
 
     phi: float | None
@@ -54,8 +53,17 @@ class Dispersion:
     excessive: bool
 
 
-def dispersion(pairs: Sequence[SameArmPair]) -> Dispersion:
-    """Return the scatter of same-arm pairs."""
+def dispersion(pairs: Sequence[SameArmPair], quantile: float = ONE_IN_10) -> Dispersion:
+    """Return the scatter of same-arm pairs.
+
+    Parameters
+    ----------
+    pairs
+        All that should scatter alike.
+    quantile
+        Normal quantile of the chance that mere counting is called excessive. Asked early, on few blocks, a stricter
+        level than one in ten would miss a scatter that matters.
+    """
     chi_squared, freedom = 0.0, 0
     for pair in pairs:
         total = sum(pair.counts)
@@ -68,7 +76,7 @@ def dispersion(pairs: Sequence[SameArmPair]) -> Dispersion:
         freedom += 1
     if not freedom:
         return Dispersion(None, 0, excessive=False)
-    return Dispersion(chi_squared / freedom, freedom, excessive=chi_squared > chi_squared_quantile(freedom))
+    return Dispersion(chi_squared / freedom, freedom, excessive=chi_squared > chi_squared_quantile(freedom, quantile))
 
 
 def chi_squared_quantile(freedom: int, quantile: float = ONE_IN_10) -> float:

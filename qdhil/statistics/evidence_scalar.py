@@ -53,6 +53,8 @@ def scalar_evidence(contrasts: npt.ArrayLike, null: float, *, above: bool) -> Fl
     n = np.arange(1, series.size + 1, dtype=np.float64)
     mean = np.cumsum(moved) / n
     squares = np.cumsum(moved**2)
+    silent = squares == 0  # contrasts at the null itself say nothing yet
+    squares = np.where(silent, 1.0, squares)
     about_mean = np.maximum(squares - n * mean**2, squares * 1e-15)
     log_e = np.full((len(_PRIOR_VARIANCES), series.size), 0.0)
     for row, g in enumerate(_PRIOR_VARIANCES):
@@ -64,5 +66,6 @@ def scalar_evidence(contrasts: npt.ArrayLike, null: float, *, above: bool) -> Fl
         with np.errstate(divide="ignore"):
             log_e[row] = two_sided + np.log(2.0 * stdtr(n, at))
     log_e[:, 0] = 0.0
+    log_e[:, silent] = 0.0
     top = log_e.max(axis=0)
     return np.asarray(top + np.log(np.exp(log_e - top).mean(axis=0)))

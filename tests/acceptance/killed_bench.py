@@ -130,7 +130,8 @@ class Bench:
         rig = Rig(RIG, self.description)
         try:
             return rig.firmware.running()
-        except InfraFault:
+        except InfraFault as fault:
+            print("DEBUG", fault)
             return None
         finally:
             rig.close()

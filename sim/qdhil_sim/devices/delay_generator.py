@@ -6,13 +6,13 @@ AB output gates the modulator: triggered at a rate, the gate opens. Device: SRS 
 
 from __future__ import annotations
 
-import re
 import threading
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from qdhil_sim.clock import Clock
-from qdhil_sim.devices.scpi_instrument import ScpiInstrument
 from qdhil_sim.devices.setting import Setting
+from qdhil_sim.devices.stanford import StanfordInstrument
 from qdhil_sim.environment import Environment
 from qdhil_sim.protocol.errors import ScpiError
 from qdhil_sim.protocol.parameters import Parameter, integer, number
@@ -26,9 +26,6 @@ GATE_OUTPUT, GATE_LOWEST_V = 1, 1.0
 INTERNAL, SINGLE_SHOTS, LINE = 0, (3, 4, 5), 6
 LINE_FREQUENCY_HZ = 50.0
 TRIGGERED_BIT, RATE_BIT, END_OF_DELAY_BIT = 0x01, 0x02, 0x04
-_JOINED = re.compile(rb"\s*([A-Za-z]{4})(\??)\s*([-+.\d].*)\Z", re.DOTALL)
-_ERRORS = {-102: 126, -108: 115, -109: 116, -113: 110, -121: 118, -138: 127, -221: 12, -222: 10, -224: 10}
-_TOO_MANY_ERRORS, _ILLEGAL_VALUE, _RECURSION = 254, 10, 13
 _CHANNEL, _OUTPUT = integer(0, CHANNELS - 1), integer(0, OUTPUTS - 1)
 _TIME = number("S", low=-LONGEST_S, high=LONGEST_S, default=0.0)
 
@@ -41,12 +38,15 @@ def _index(name: str, high: int, default: int = 0, **options: Any) -> Setting:
     return Setting(name, parameter=integer(0, high, default=default), **options)
 
 
-class DelayGenerator(ScpiInstrument):
+class DelayGenerator(StanfordInstrument):
     """The delay generator of one rig."""
 
     model: ClassVar[str] = "srs-dg645"
     port: ClassVar[int] = 5025
-    terminator = b"\r\n"
+    error_numbers: ClassVar[Mapping[int, int]] = {
+        -102: 126, -108: 115, -109: 116, -113: 110, -121: 118,
+        -138: 127, -221: 12, -222: 10, -224: 10,
+    }  # fmt: skip
 
     trigger_source = _index("TSRC", 6)
     trigger_rate_hz = _setting("TRAT", number("HZ", low=1e-6, high=10e6, default=80e3))
@@ -80,18 +80,12 @@ class DelayGenerator(ScpiInstrument):
 
     def __init__(self, serial: str, environment: Environment, clock: Clock, lock: threading.RLock) -> None:
         super().__init__(f"Stanford Research Systems,DG645,s/n{serial},ver1.21.00B", environment, clock, lock)
-        self._last_errors: list[int] = []
         self._status = 0
         self._shown = (11, 2)
         self._forget_delays()
 
     def _forget_delays(self) -> None:
         self._delays: dict[int, tuple[int, float]] = {}
-
-    def normalise(self, text: bytes) -> bytes:
-        """Put the blank in that these instruments do without: ``DLAY?2``, ``LAMP1,2.5``."""
-        match = _JOINED.match(text)
-        return text if match is None else match[1] + match[2] + b" " + match[3]
 
     def reset(self) -> None:
         """Return to the factory's settings."""
@@ -108,25 +102,11 @@ class DelayGenerator(ScpiInstrument):
         reference, delay_s = self._delays.get(channel, (T0, 0.0))
         return 0.0 if channel == T0 else delay_s + self.edge_s(reference)
 
-    def queue_error(self, error: ScpiError) -> None:
-        """Queue an error, which ``LERR?`` reports by this maker's number."""
-        super().queue_error(error)
-        if len(self._last_errors) < 20:
-            self._last_errors.append(_ERRORS.get(error.code, _ILLEGAL_VALUE))
-        else:
-            self._last_errors[-1] = _TOO_MANY_ERRORS
-
     @command("*CLS")
     def clear_status(self) -> None:
         """Empty the error queues and the event registers."""
         super().clear_status()
-        self._last_errors.clear()
         self._status = 0
-
-    @command("LERR?")
-    def get_last_error(self) -> int:
-        """Return the number of the oldest error and remove it; 0 for none."""
-        return self._last_errors.pop(0) if self._last_errors else 0
 
     # Delays.
 

@@ -8,22 +8,18 @@ frequency sets the repetition rate; while that output is off the laser runs free
 from __future__ import annotations
 
 import math
-import re
 import threading
+from collections.abc import Mapping
 from typing import ClassVar
 
 from qdhil_sim.clock import Clock
-from qdhil_sim.devices.scpi_instrument import ScpiInstrument
 from qdhil_sim.devices.setting import Setting
+from qdhil_sim.devices.stanford import StanfordInstrument
 from qdhil_sim.environment import NOMINAL_REP_RATE_HZ, Environment
 from qdhil_sim.protocol.errors import ScpiError
 from qdhil_sim.protocol.parameters import Parameter, integer, number
 from qdhil_sim.protocol.scpi import command
 
-_JOINED = re.compile(rb"\s*([A-Za-z]{4})(\??)\s*([-+.\d].*)\Z", re.DOTALL)
-_ERRORS = {-101: 126, -102: 126, -104: 118, -108: 115, -109: 116, -113: 111, -121: 118, -131: 127, -138: 127,
-           -213: 11, -221: 12, -222: 10, -224: 10}  # fmt: skip
-_TOO_MANY_ERRORS, _ILLEGAL_VALUE = 254, 10
 _LOAD_OHM = 50.0
 
 
@@ -50,12 +46,15 @@ def _index(name: str, high: int, default: int = 0) -> Setting:
     return Setting(name, parameter=integer(0, high, default=default))
 
 
-class SignalGenerator(ScpiInstrument):
+class SignalGenerator(StanfordInstrument):
     """The signal generator of one rig."""
 
     model: ClassVar[str] = "srs-sg384"
     port: ClassVar[int] = 5025
-    terminator = b"\r\n"
+    error_numbers: ClassVar[Mapping[int, int]] = {
+        -101: 126, -102: 126, -104: 118, -108: 115, -109: 116, -113: 111, -121: 118,
+        -131: 127, -138: 127, -213: 11, -221: 12, -222: 10, -224: 10,
+    }  # fmt: skip
 
     frequency_hz = _setting("FREQ", number("HZ", low=0, high=4.05e9, default=10e6))
     phase_deg = _setting("PHAS", number("DEG", low=-360, high=360, default=0.0), 1)
@@ -98,35 +97,10 @@ class SignalGenerator(ScpiInstrument):
     def __init__(self, serial: str, environment: Environment, clock: Clock, lock: threading.RLock) -> None:
         super().__init__(f"Stanford Research Systems,SG384,s/n{serial},ver1.25.00", environment, clock, lock)
         self.frequency_hz = environment.rep_rate_hz
-        self._last_errors: list[int] = []
-
-    def normalise(self, text: bytes) -> bytes:
-        """Put the blank in that these instruments do without: ``FREQ80e6``, ``OPTN?2``."""
-        match = _JOINED.match(text)
-        return text if match is None else match[1] + match[2] + b" " + match[3]
 
     def apply(self) -> None:
         """Lock the laser to the type N output."""
         self.environment.rep_rate_hz = self.frequency_hz if self.rf_on else NOMINAL_REP_RATE_HZ
-
-    def queue_error(self, error: ScpiError) -> None:
-        """Queue an error, which ``LERR?`` reports by this maker's number."""
-        super().queue_error(error)
-        if len(self._last_errors) < 20:
-            self._last_errors.append(_ERRORS.get(error.code, _ILLEGAL_VALUE))
-        else:
-            self._last_errors[-1] = _TOO_MANY_ERRORS
-
-    @command("*CLS")
-    def clear_status(self) -> None:
-        """Empty the error queues and the event registers."""
-        super().clear_status()
-        self._last_errors.clear()
-
-    @command("LERR?")
-    def get_last_error(self) -> int:
-        """Return the number of the oldest error and remove it; 0 for none."""
-        return self._last_errors.pop(0) if self._last_errors else 0
 
     @command("RPHS")
     def zero_phase(self) -> None:

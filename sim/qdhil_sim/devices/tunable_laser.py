@@ -13,6 +13,8 @@ import struct
 import threading
 from typing import Any, ClassVar
 
+from scipy.constants import speed_of_light
+
 from qdhil_sim.clock import Clock
 from qdhil_sim.devices.scpi_instrument import ScpiInstrument
 from qdhil_sim.devices.setting import Setting
@@ -35,7 +37,6 @@ LOWEST_M, HIGHEST_M = 1480e-9, 1640e-9
 LOWEST_DBM, HIGHEST_DBM = -15.0, 13.0
 PASSWORD = "1234"
 STOPPED, RUNNING, PAUSED = 0, 1, 2
-_SPEED_OF_LIGHT = 299_792_458.0
 _NO_SLOT = re.compile(rb"\A(\s*:?(?:SOUR(?:CE)?|TRIG(?:GER)?|OUTP(?:UT)?))1?(?=[:?\s])(?!:CONF)", re.IGNORECASE)
 _HEAD = "SOURce<0>[:CHANnel<1>]"
 _WAVELENGTH = number("M", low=LOWEST_M, high=HIGHEST_M, default=1550e-9)
@@ -212,7 +213,7 @@ class TunableLaser(ScpiInstrument):
     @command(f"{_HEAD}:WAVelength:FREQuency?")
     def get_frequency(self) -> str:
         """Return the optical frequency in Hz."""
-        return _form(_SPEED_OF_LIGHT / self.wavelength_m())
+        return _form(speed_of_light / self.wavelength_m())
 
     def _problem(self) -> str:
         if self.sweep_stop_m <= self.sweep_start_m:
