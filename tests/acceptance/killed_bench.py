@@ -130,8 +130,7 @@ class Bench:
         rig = Rig(RIG, self.description)
         try:
             return rig.firmware.running()
-        except InfraFault as fault:
-            print("DEBUG", fault)
+        except InfraFault:
             return None
         finally:
             rig.close()

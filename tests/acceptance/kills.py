@@ -103,8 +103,9 @@ def strike(made: Bench, kind: str, process: subprocess.Popen[str]) -> None:
         process.kill()
     else:
         strikes[kind]()
-    if "rack" in kind and made.random.random() < 0.5:
+    if "rack" in kind:
         made.rack.process.wait()
+    if "rack" in kind and made.random.random() < 0.5:
         stop(made.rack)
         made.rack = serve(made.rack.file)  # it is back before anybody has given up
 
