@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from signing_made import CANDIDATE, write_trust
+import pytest
+from rollout.vectors import now_times
+from signing_made import CANDIDATE, attested, write_trust
 
 HARDWARE, RING = "psc-2-rev-b", "canary"
 QUERY = f"hardware={HARDWARE}&ring={RING}"
@@ -114,3 +116,20 @@ def serving(tmp_path: Path, *options: object, environment: dict[str, str] | None
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """An endpoint for the tests of a module; a fixture of module scope, named server."""
+    with serving(tmp_path_factory.mktemp("serve")) as served:
+        yield served
+
+
+def emptied(server: Served) -> Served:
+    """The module's endpoint, with nothing in its folder."""
+    server.clear()
+    return server
+
+
+def now_attested(verdict: str = "PASS", **changes: Any) -> bytes:
+    """An attestation that holds now."""
+    return attested(verdict, **(now_times() | changes))

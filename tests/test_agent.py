@@ -348,3 +348,29 @@ def test_the_agent_takes_less_than_half_a_second_of_a_processor(device):
         after = os.times()
         taken.append(after.children_user + after.children_system - before.children_user - before.children_system)
     assert min(taken) < 0.5
+
+
+def dripping_head(self: BaseHTTPRequestHandler) -> None:
+    for _ in range(60):
+        self.wfile.write(b"H")
+        time.sleep(0.1)
+
+
+def test_a_gate_whose_head_never_ends(qdhil, device, gate):
+    write_device(device, f'[attestations]\nurl = "{gate(dripping_head)}"\ntimeout_s = 1')
+    before = time.monotonic()
+    ended = asked(qdhil, device)
+    assert (ended.code, time.monotonic() - before < 2.9) == (30, True)
+
+
+@pytest.mark.parametrize("pipe", ["image.bin", "image.bin.attestation.json", f"{SHA256}.attestation.json"])
+def test_a_pipe_is_not_waited_for(device, pipe):
+    if pipe.startswith(SHA256):
+        write_device(device, '[attestations]\nfolder = "."')
+    (device / pipe).unlink(missing_ok=True)
+    os.mkfifo(device / pipe)
+    program = [Path(sys.executable).with_name("qdhil"), "agent", "verify", device / "image.bin"]
+    ended = subprocess.run(
+        [*program, "--device", device / "agent.toml"], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (ended.returncode, "not a file" in ended.stderr) == (64, True)

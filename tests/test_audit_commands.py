@@ -330,3 +330,12 @@ def test_quarantine_is_on_record(qdhil, tmp_path):
     assert qdhil(*add, file).code == 0
     assert told(file) == [("quarantine.add", "begun"), ("quarantine.add", "done")]
     assert written(file)[0].details["reason"] == "the stage slips"
+
+
+def test_what_is_no_file_is_no_whole_log(qdhil, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for file in (Path("/dev/null"), Path("/dev/zero"), pipe, tmp_path):
+        for verb in ("verify", "head", "list"):
+            ended = qdhil("audit", verb, file)
+            assert ended.code == 64, ended.out

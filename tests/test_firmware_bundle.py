@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from securesystemslib.signer import CryptoSigner
 
 from qdhil.errors import ConfigurationError, RefusedError
 from qdhil.firmware import Bundle, find_bundle
+from qdhil.firmware.build import co_sign
+from qdhil.firmware.bundle import load_bundle
 from qdhil.rack.config import load_rack
 from qdhil.rack.selection import bundle_folder, default_rack_file
 
@@ -161,3 +167,41 @@ def test_a_manifest_that_is_no_json_object_is_refused(folder, content):
     (folder / "1.4.0" / "manifest.json").write_bytes(content)
     with pytest.raises(ConfigurationError, match=r"manifest\.json"):
         load(folder)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "manifest.dsse.json", "image", "x.downgrade.json"])
+def test_a_pipe_or_a_device_in_a_bundle_is_not_waited_for(folder, name):
+    manifest = json.loads((folder / "1.4.0" / "manifest.json").read_text())
+    file = folder / "1.4.0" / (manifest["image"] if name == "image" else name)
+    for make in (lambda: os.mkfifo(file), lambda: file.symlink_to("/dev/zero")):
+        file.unlink(missing_ok=True)
+        make()
+        with pytest.raises(ConfigurationError):
+            load(folder)
+        if name != "x.downgrade.json":
+            with pytest.raises(ConfigurationError):
+                load_bundle(folder / "1.4.0")
+
+
+def test_a_name_that_is_too_long_is_said_in_a_line(folder):
+    with pytest.raises(ConfigurationError, match="File name too long"):
+        load(folder, 300 * "a")
+
+
+def test_two_who_sign_at_once_both_have_signed(folder):
+    keys = [CryptoSigner.generate_ed25519() for _ in range(4)]
+
+    class Slow:
+        """A token that takes its time."""
+
+        def __init__(self, signer: CryptoSigner) -> None:
+            self.signer = signer
+
+        def sign(self, payload: bytes) -> Any:
+            time.sleep(0.2)
+            return self.signer.sign(payload)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda key: co_sign(folder / "1.4.0", [Slow(key)]), keys))  # type: ignore[list-item]
+    envelope = json.loads((folder / "1.4.0" / "manifest.dsse.json").read_text())
+    assert {signature["keyid"] for signature in envelope["signatures"]} == {key.public_key.keyid for key in keys}

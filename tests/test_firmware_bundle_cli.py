@@ -17,7 +17,7 @@ from command import Command, command
 from signing_made import SOFTHSM, make_token, write_key
 
 from qdhil.firmware.bundle import load_bundle
-from qdhil.firmware.rollback import record_confirmed
+from qdhil.firmware.history import record_confirmed
 
 HERE = ("app.bin", "-o", ".", "--sequence", 1, "--min-bootloader", "1", "--fpga-build", "f", "--calibration-schema", 1)
 PIN = "PIN-77c1aa90e2"
@@ -236,3 +236,16 @@ def test_keys_in_a_token_sign_manifest_and_image(lab):
     assert PIN.encode() not in written
     p256 = run("firmware", "build", *words[:2], "c", *words[3:], "--image-key", token.uri(1), "--security-counter", 1)
     assert (p256.returncode, "Ed25519" in p256.stderr) == (64, True)
+
+
+def test_names_and_texts_that_no_file_can_have_are_said_in_a_line(qdhil, lab):
+    long, odd = 300 * "a", ("--min-bootloader", "1", "--fpga-build", "\udcff", "--calibration-schema", 1)
+    for words in (
+        ("verify", long, "--trust", "trust.toml", "--hardware", HARDWARE),
+        ("inspect", long),
+        ("sign", long, "--key", "build.pem"),
+        ("build", "app.bin", "-o", "b", "--sequence", 1, "--version", "1.0.0", "--hardware", HARDWARE, *odd),
+    ):
+        ended = qdhil("firmware", *words)
+        assert ended.code == 64, ended.err
+        assert "internal error" not in ended.err

@@ -29,8 +29,8 @@ from bundles_made import (
 from qdhil.errors import ConfigurationError, RefusedError
 from qdhil.firmware.build import co_sign
 from qdhil.firmware.bundle import ENVELOPE_NAME, Bundle, find_bundle, load_bundle
+from qdhil.firmware.history import NOTHING_INSTALLED, Installed, StatedFirmware, read_history, record_confirmed
 from qdhil.firmware.manifest import MANIFEST_TYPE
-from qdhil.firmware.rollback import NOTHING_INSTALLED, Installed, StatedFirmware, read_history, record_confirmed
 from qdhil.keys.envelope import seal
 from qdhil.keys.trust import Trust, load_trust
 from qdhil_sim.devices.mcuboot import parse_mcuboot as simulated_bootloader

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from qdhil.errors import ConfigurationError
+from qdhil.firmware.bundle import find_bundle
 from qdhil.rack.config import load_rack
-from qdhil.rack.selection import default_rack_file
+from qdhil.rack.rig_bundles import remember_confirmed
+from qdhil.rack.selection import bundle_folder, default_rack_file
 
 TEXT = default_rack_file().read_text()
 ONE = TEXT.partition("[rigs.sim-a2]")[0]
@@ -214,6 +216,23 @@ def test_what_is_no_toml_is_refused_in_one_message(tmp_path, content):
     file = tmp_path / "rack.toml"
     file.write_bytes(content)
     assert "not valid TOML" in refusal(file)[""]
+
+
+def test_a_history_is_of_one_rig(tmp_path):
+    text = TEXT.replace("hardware = ", 'history = "history.json"\nhardware = ')
+    (told,) = refusal(saved(tmp_path, text=text)).values()
+    assert "rigs sim-a1 and sim-a2 share the history history.json" in told
+    rack = load_rack(saved(tmp_path, text=text.replace("history.json", "{rig}.history.json")))
+    confirmed = find_bundle("1.4.0", bundle_folder(rack.rigs["sim-a2"], tmp_path / "rack.toml"), hardware="psc-2-rev-b")
+    remember_confirmed("sim-a2", rack.rigs["sim-a2"], tmp_path / "rack.toml", confirmed)
+    assert (tmp_path / "sim-a2.history.json").exists()
+
+
+def test_the_lock_folder_is_the_same_wherever_a_session_starts(tmp_path, monkeypatch):
+    file = saved(tmp_path, ("schema_version = 1", 'schema_version = 1\nlock_dir = "locks"'))
+    monkeypatch.chdir(tmp_path)
+    for named in (file, Path("rack.toml")):
+        assert load_rack(named).lock_dir == str(tmp_path / "locks")
 
 
 def test_missing_file_is_refused(tmp_path):

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from qdhil.errors import InfraFault
-from qdhil.rack.lease import is_held, lease
+from qdhil.errors import ConfigurationError, InfraFault
+from qdhil.rack.lease import holder, is_held, lease
 from qdhil.rack.notes import write_note
 from qdhil.rack.service_state import begin_visit, end_visit, return_to_service, state_of, take_out_of_service
 
@@ -165,3 +165,56 @@ def test_what_can_not_be_noted_must_not_happen(tmp_path):
     with pytest.raises(InfraFault, match="can't be written") as caught:
         begin_visit("sim-a1", Path(tmp_path / "file" / "locks"), BASELINE, CANDIDATE)
     assert (caught.value.rig, caught.value.instrument) == ("sim-a1", "lock folder")
+
+
+@pytest.mark.parametrize("note", ["visit", "out-of-service"])
+def test_a_note_that_is_a_pipe_or_leads_elsewhere_is_not_waited_for_and_not_followed(tmp_path, note):
+    folder, outside = tmp_path / "locks", tmp_path / "outside"
+    folder.mkdir()
+    file = folder / f"sim-a1.{note}.json"
+    for make in (lambda: os.mkfifo(file), lambda: file.symlink_to(outside)):
+        make()
+        why = state_of("sim-a1", folder).out_of_service
+        assert why is not None
+        assert str(file) in why.reason
+        with pytest.raises(InfraFault, match="can't be written"):
+            return_to_service("sim-a1", folder)
+        assert not outside.exists()
+        file.unlink()
+
+
+@pytest.mark.parametrize("reason", ["\udcff", "a\0\x01\x1b" * 999, "\U0001f600" * 1500, '\\"' * 999, "é" * 3000])
+def test_whatever_a_controller_said_last_the_rig_is_out_of_service(tmp_path, reason):
+    take_out_of_service("sim-a1", tmp_path, f"it said {reason}")
+    why = state_of("sim-a1", tmp_path).out_of_service
+    assert why is not None
+    assert why.reason.startswith("it said ")
+    assert why.reason.isprintable()
+
+
+def test_a_reason_holds_no_secret(tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_PASSWORD", "correct-horse")
+    take_out_of_service("sim-a1", tmp_path, "login with correct-horse failed")
+    why = state_of("sim-a1", tmp_path).out_of_service
+    assert why is not None
+    assert "correct-horse" not in why.reason
+
+
+def test_a_job_with_a_strange_name_begins_its_visit(tmp_path, monkeypatch):
+    monkeypatch.setenv("CI_RUN_ID", "\udcff" + 9000 * "x")
+    begin_visit("sim-a1", tmp_path, BASELINE, CANDIDATE)
+    assert state_of("sim-a1", tmp_path).visit is not None
+
+
+def test_a_lock_that_is_no_file_is_said_in_a_line(tmp_path):
+    (tmp_path / "sim-a1.lock").mkdir()
+    with pytest.raises(ConfigurationError, match="Is a directory; put it right"):
+        is_held("sim-a1", tmp_path)
+    with pytest.raises(ConfigurationError, match="lock_dir"), lease("sim-a1", tmp_path, wait_s=0):
+        pytest.fail("leased")
+
+
+def test_a_holders_note_that_is_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "sim-a1.holder.json")
+    with lease("sim-a1", tmp_path, wait_s=0):
+        assert f"process {os.getpid()}" in holder("sim-a1", tmp_path)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from rollout_made import BASELINE, CANDIDATE, FILE_STATE, Made, served
 from signing_made import STRANGER
+from test_rollout_machine import first, plan
 
 from qdhil.audit import verify_log
 from qdhil.firmware import find_bundle
@@ -24,7 +25,11 @@ from qdhil.rack.config import load_rack
 from qdhil.rack.lease import lease
 from qdhil.rack.rig import Rig
 from qdhil.rack.selection import bundle_folder
+from qdhil.rack.service_state import return_to_service, take_out_of_service
+from qdhil.rollout.engine import Engine, Parts
+from qdhil.rollout.fleet import open_fleet
 from qdhil.rollout.plan import load_plan
+from qdhil.rollout.preparation import prepare
 from qdhil.rollout.store import open_store
 
 RINGS = {"canary": ["sim-a1"], "fleet": ["sim-a2", "sim-a3"]}
@@ -345,3 +350,109 @@ def test_a_dead_rack_holds_and_rolls_nothing_back(made: Made) -> None:
     made.restart_rack()
     assert made.run("resume").returncode == 0
     assert runs(made) == [NEW, NEW, NEW]
+
+
+def test_whoever_watches_goes_away_and_the_rollout_goes_on(made: Made) -> None:
+    made.write_plan(RINGS)
+    made.attest("canary")
+    made.attest("fleet")
+    with open("/dev/full", "w") as nowhere:  # noqa: PTH123 -- no file
+        ended = subprocess.run(made.command("start"), stdout=nowhere, stderr=subprocess.PIPE, timeout=120, check=False)
+    assert (ended.returncode, b"internal" in ended.stderr) == (0, False)
+    assert runs(made) == [NEW, NEW, NEW]
+
+
+def test_a_plan_that_was_changed_can_be_aborted(made: Made) -> None:
+    made.write_plan(RINGS)
+    made.attest("canary")
+    made.run("start")
+    assert runs(made) == [NEW, OLD, OLD]
+    made.write_plan({"other": ["sim-a2"]})
+    assert made.run("resume").returncode == 40
+    assert made.run("abort", "--all").returncode == 0
+    assert runs(made) == [OLD, OLD, OLD]
+
+
+def test_what_is_done_can_not_be_aborted(made: Made) -> None:
+    made.write_plan({"canary": ["sim-a1"]})
+    made.attest("canary")
+    assert made.run("start").returncode == 0
+    ended = made.run("abort", "--all")
+    assert (ended.returncode, "is done" in ended.stderr) == (64, True)
+
+
+def test_a_state_that_is_not_this_rollout_s(made: Made) -> None:
+    made.write_plan(RINGS)
+    made.attest("canary")
+    made.run("start")
+    file = made.folder / "state" / "r1.state.json"
+    own = file.read_text()
+    file.write_text(own.replace('"name": "r1"', '"name": "r2"'))
+    for verb in ("resume", "abort", "pause"):
+        ended = made.run(verb)
+        assert (ended.returncode, "rollout r2" in ended.stderr) == (64, True)
+    file.write_text(own.replace('"ring": 1', '"ring": 7'))
+    damaged = made.run("resume")
+    assert (damaged.returncode, "damaged" in damaged.stderr) == (64, True)
+
+
+def test_an_abort_that_nobody_hears_is_done_by_whoever_asked(made: Made) -> None:
+    """The engine was holding the rollout when it was asked, and ended in that moment without looking."""
+    made.write_plan(RINGS, bake_time_s=30.0)
+    made.attest("canary")
+    assert made.run("start", "--once").returncode == 20
+    with open_store(load_plan(made.file), made.folder) as store:
+        with store.held():
+            process = made.begin("abort")
+            until(lambda: store.wished() == "abort", "it does not ask")
+            pause = made.run("pause")
+            assert (pause.returncode, "asked to abort" in pause.stderr) == (64, True)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert status(made)["phase"] == "aborted"
+    assert runs(made) == [OLD, OLD, OLD]
+
+
+def test_a_clock_that_is_set_makes_baking_neither_shorter_nor_endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    passed_s = 100.0
+    monkeypatch.setattr("qdhil.rollout.engine._now", lambda: now)
+    monkeypatch.setattr("qdhil.rollout.engine.time.monotonic", lambda: passed_s)
+    made_up = plan()
+    engine = Engine(Parts(made_up, Path(), *[None] * 4), first(made_up))  # type: ignore[arg-type]
+    until_then = (now + timedelta(seconds=60)).isoformat()
+    assert not engine._baked(until_then)  # noqa: SLF001
+    now += timedelta(hours=1)
+    assert not engine._baked(until_then)  # noqa: SLF001
+    now -= timedelta(days=400)
+    passed_s += 60
+    assert engine._baked(until_then)  # noqa: SLF001
+    later = Engine(Parts(made_up, Path(), *[None] * 4), first(made_up))  # type: ignore[arg-type]
+    assert not later._baked(until_then)  # noqa: SLF001
+    passed_s += 60
+    assert later._baked(until_then)  # noqa: SLF001
+
+
+def test_a_rig_that_goes_out_of_service_on_trial_is_not_confirmed(made: Made) -> None:
+    made.write_plan({"canary": ["sim-a1"]}, bake_time_s=4.0)
+    made.attest("canary")
+    process = made.begin("start")
+    until(lambda: device(made, "sim-a1") == "trial", "nothing on trial")
+    take_out_of_service("sim-a1", made.folder / "locks", "smoke")
+    output, _ = process.communicate(timeout=60)
+    assert (process.returncode, "smoke" in output) == (30, True), output
+    assert made.running("sim-a1") == OLD
+    return_to_service("sim-a1", made.folder / "locks")
+    assert made.run("resume").returncode == 0
+    assert made.running("sim-a1") == NEW
+
+
+def test_unknown_firmware_that_came_after_the_look_is_not_installed_over(made: Made) -> None:
+    made.write_plan({"canary": ["sim-a1"]})
+    booted_s = on_rig(made, "sim-a1", "1.5.0-jitter20", confirm=True)
+    prepared = prepare(made.file)
+    with open_fleet(prepared.plan, made.folder, prepared.candidate, prepared.baseline) as fleet:
+        fleet.install("sim-a1")
+        assert fleet.observe("sim-a1").phase == "unknown"
+    assert made.running("sim-a1") == ("1.5.0-jitter20", True)
+    assert uptime_s(made, "sim-a1") >= booted_s, "it was booted"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -15,7 +16,7 @@ from test_rollout_machine import plan as made_plan
 from qdhil.errors import RefusedError
 from qdhil.gate.attestation import Wanted
 from qdhil.keys.trust import Trust
-from qdhil.rollout.lock import Answer, Opening, asked, opened
+from qdhil.rollout.lock import Answer, Opening, ask_lock, open_ring
 from qdhil.rollout.store_file import FileStore
 
 WANTED = Wanted(CANDIDATE, "psc-2-rev-b", "canary", POLICY)
@@ -37,8 +38,8 @@ def claim(tmp_path: Path) -> Callable[[str], None]:
 def test_every_row_of_the_table(vector: Vector, trust: Trust, claim: Callable[[str], None]) -> None:
     data = attestation(vector)
     if vector.signature == "replayed":
-        opened(data, trust, [WANTED], NOW, claim_nonce=claim)
-    found = opened(data, trust, [WANTED], NOW, claim_nonce=claim)
+        open_ring(data, trust, [WANTED], NOW, claim_nonce=claim)
+    found = open_ring(data, trust, [WANTED], NOW, claim_nonce=claim)
     assert RING[found.answer] == vector.answer.ring
     believed = vector.transport == "ok" and vector.signature in ("good", "replayed")
     if believed:
@@ -60,10 +61,10 @@ def test_every_row_of_the_table(vector: Vector, trust: Trust, claim: Callable[[s
     ids=["firmware", "hardware", "ring", "policy", "any policy"],
 )
 def test_it_opens_for_exactly_this(wanted: Wanted, trust: Trust, claim: Callable[[str], None]) -> None:
-    assert opened(attested(), trust, [WANTED], NOW, claim_nonce=claim).answer is Answer.OPEN
+    assert open_ring(attested(), trust, [WANTED], NOW, claim_nonce=claim).answer is Answer.OPEN
     for several in ([wanted], [WANTED, wanted], [wanted, WANTED]):
-        assert opened(attested(), trust, several, NOW, claim_nonce=claim).answer is Answer.REFUSE
-    assert opened(attested(), trust, [], NOW, claim_nonce=claim).answer is Answer.REFUSE
+        assert open_ring(attested(), trust, several, NOW, claim_nonce=claim).answer is Answer.REFUSE
+    assert open_ring(attested(), trust, [], NOW, claim_nonce=claim).answer is Answer.REFUSE
 
 
 def test_one_attestation_opens_rings_of_one_rollout_only(trust: Trust, tmp_path: Path) -> None:
@@ -71,7 +72,7 @@ def test_one_attestation_opens_rings_of_one_rollout_only(trust: Trust, tmp_path:
 
     def ask(rollout: str, ring: str = "canary") -> Opening:
         wanted = [replace(WANTED, ring=ring)]
-        return opened(attested(), trust, wanted, NOW, claim_nonce=lambda nonce: store.claim_nonce(nonce, rollout))
+        return open_ring(attested(), trust, wanted, NOW, claim_nonce=lambda nonce: store.claim_nonce(nonce, rollout))
 
     assert [ask("one").answer, ask("one").answer, ask("one", "early").answer] == [Answer.OPEN] * 3
     again = ask("two")
@@ -82,40 +83,42 @@ def test_one_attestation_opens_rings_of_one_rollout_only(trust: Trust, tmp_path:
 def test_a_nonce_is_kept_for_a_pass_only(trust: Trust) -> None:
     kept: list[str] = []
     for verdict in ("BLOCK", "INCONCLUSIVE", "INFRA"):
-        opened(attested(verdict), trust, [WANTED], NOW, claim_nonce=kept.append)
-    opened(attested(candidate={"version": "9.9.9", "sha256": "9" * 64}), trust, [WANTED], NOW, claim_nonce=kept.append)
+        open_ring(attested(verdict), trust, [WANTED], NOW, claim_nonce=kept.append)
+    open_ring(
+        attested(candidate={"version": "9.9.9", "sha256": "9" * 64}), trust, [WANTED], NOW, claim_nonce=kept.append
+    )
     assert kept == []
 
 
 def test_what_has_expired_opens_nothing(trust: Trust, claim: Callable[[str], None]) -> None:
     for hours, answer in ((11.9, Answer.OPEN), (12, Answer.REFUSE)):
         now = NOW + timedelta(hours=hours)
-        assert opened(attested(), trust, [WANTED], now, claim_nonce=claim).answer is answer
+        assert open_ring(attested(), trust, [WANTED], now, claim_nonce=claim).answer is answer
 
 
 def test_a_nonce_that_can_not_be_kept_opens_nothing(trust: Trust) -> None:
     def fail(nonce: str) -> None:
         raise RefusedError("no room for it")
 
-    assert opened(attested(), trust, [WANTED], NOW, claim_nonce=fail).answer is Answer.REFUSE
+    assert open_ring(attested(), trust, [WANTED], NOW, claim_nonce=fail).answer is Answer.REFUSE
 
 
 def test_people_open_no_ring(trust: Trust, claim: Callable[[str], None]) -> None:
     """An attestation of INCONCLUSIVE that people signed as well stays what it is."""
     data = attested("INCONCLUSIVE", signers=(ALICE, BOB))
-    assert opened(data, trust, [WANTED], NOW, claim_nonce=claim).answer is Answer.REFUSE
+    assert open_ring(data, trust, [WANTED], NOW, claim_nonce=claim).answer is Answer.REFUSE
 
 
 def test_a_pass_that_misses_a_required_metric(trust: Trust, claim: Callable[[str], None]) -> None:
     metrics = [metric(rig, "brightness.detected") for rig in claim_data()["rigs"]]
-    assert opened(attested(metrics=metrics), trust, [WANTED], NOW, claim_nonce=claim).answer is Answer.REFUSE
+    assert open_ring(attested(metrics=metrics), trust, [WANTED], NOW, claim_nonce=claim).answer is Answer.REFUSE
 
 
 def test_trust_and_attestation_are_read_anew_each_time(tmp_path: Path, trust: Trust) -> None:
     plan = made_plan().model_copy(update={"hardware": ("psc-2-rev-b",), "policy_sha256": POLICY})
 
     def ask() -> Opening:
-        return asked(plan, plan.rings[0], tmp_path, CANDIDATE, NOW, claim_nonce=lambda _: None)
+        return ask_lock(plan, plan.rings[0], tmp_path, CANDIDATE, NOW, claim_nonce=lambda _: None)
 
     missing = ask()
     assert (missing.answer, int(missing.exit_code)) == (Answer.HOLD, 20)
@@ -133,3 +136,11 @@ def test_trust_and_attestation_are_read_anew_each_time(tmp_path: Path, trust: Tr
     file.mkdir()
     (tmp_path / "trust.toml").write_text(text)
     assert (ask().answer, int(ask().exit_code)) == (Answer.HOLD, 30)
+
+
+def test_a_pipe_in_place_of_the_attestation_holds_the_ring_and_not_the_engine(tmp_path: Path, trust: Trust) -> None:
+    plan = made_plan().model_copy(update={"hardware": ("psc-2-rev-b",), "policy_sha256": POLICY})
+    os.mkfifo(plan.attestation_file(plan.rings[0], tmp_path))
+    found = ask_lock(plan, plan.rings[0], tmp_path, CANDIDATE, NOW, claim_nonce=lambda _: None)
+    assert (found.answer, int(found.exit_code)) == (Answer.HOLD, 30)
+    assert "not a file" in found.reason

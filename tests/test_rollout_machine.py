@@ -342,3 +342,28 @@ def test_whatever_happens_it_can_be_resumed_and_ends_clean(
     for name, entry in world.state.devices.items():
         if entry.phase in ("failed", "reverted"):
             assert world.runs[name] == "baseline"
+
+
+def test_who_was_not_looked_at_yet_is_not_booted_either() -> None:
+    """Beside unknown firmware, a shut lock or an abort: who else has the device, nobody knows yet."""
+    world = World(plan(wave_size=3))
+    while world.state.devices["e1"].phase != "installing":
+        world.step()
+    surveying = world.state
+    world.runs["e1"] = "unknown"
+    while world.state.held is None:
+        world.step()
+    for after in (world.state, machine.after_wish(surveying, "abort"), machine.after_block(surveying, "early", "no")):
+        assert in_phase(after.devices, "reverting") == []
+        assert {after.devices[name].phase for name in ("e2", "e3")} == {"pending"}
+
+
+@pytest.mark.parametrize("found", ["trial", "installing", "baseline", "failed"])
+def test_a_confirmed_device_that_is_not_confirmed_any_more_is_done_anew(found: str) -> None:
+    world = World(plan())
+    while world.runs["e1"] != "trial":
+        world.step()
+    world.runs["c1"] = found
+    world.resume()
+    assert world.state.devices["c1"].phase == "pending"
+    assert world.state.ring == 0

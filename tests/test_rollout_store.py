@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 import tempfile
@@ -187,7 +188,8 @@ def test_a_process_whose_connection_broke_writes_nothing_more(database: str, tmp
             one.save(state_at(0), entry(0))
             with psycopg.connect(database, autocommit=True) as admin:
                 admin.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'qdhil rollout'"
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                    " WHERE application_name = 'qdhil rollout'"
                     " AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')"
                 )
             with two.held():
@@ -239,3 +241,86 @@ def test_without_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     made = Plan.model_validate(plan().model_dump() | {"state": {"kind": "postgres", "conninfo": "host=h"}})
     with pytest.raises(ConfigurationError, match="psycopg"), open_store(made, tmp_path):
         pass
+
+
+def test_a_line_of_the_journal_holds_what_others_take_for_an_end_of_line(stores: Stores) -> None:
+    store = stores.open()
+    said = entry(0).model_copy(update={"outcome": "a\u2028b\x85c\x0bd\ne"})
+    with store.held():
+        store.save(state_at(0), said)
+    assert store.journal() == [said]
+
+
+def test_no_name_of_a_rollout_is_in_the_way_of_the_nonces(stores: Stores) -> None:
+    store = stores.open("nonces")
+    with store.held():
+        store.claim_nonce("aa", "first")
+
+
+@pytest.mark.parametrize("what", ["note", "nonce"])
+def test_a_disk_that_takes_a_part_of_a_line(tmp_path: Path, what: str) -> None:
+    """The limit of a process on the size of a file stands for the disk: the last write is a part of a line."""
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from qdhil.rollout.state import JournalEntry; from qdhil.rollout.store_file import FileStore\n"
+        "from qdhil.errors import RecordFault\n"
+        "store = FileStore(Path(sys.argv[1]), 'r1')\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))\n"
+        "try:\n"
+        "    if sys.argv[2] == 'note': store.note(JournalEntry(revision=0, time='now', what='intent'))\n"
+        "    else: store.claim_nonce('aa', 'f' * 32)\n"
+        "except RecordFault as fault: print(fault)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path), what], capture_output=True, text=True, check=False
+    )
+    assert "a part of a line only" in ended.stdout, ended
+
+
+def test_nonces_that_a_disk_damaged(tmp_path: Path) -> None:
+    with open_store(plan(), tmp_path) as store:
+        store.claim_nonce("aa", "first")
+        file = tmp_path / "state" / "nonces"
+        file.write_bytes(file.read_bytes() + b"\xff\xfe\n\x00")
+        with pytest.raises(RefusedError, match="another rollout"):
+            store.claim_nonce("aa", "second")
+        store.claim_nonce("bb", "second")
+
+
+def test_anybody_may_look(stores: Stores, tmp_path: Path) -> None:
+    """Whoever may read, and not write; two who look at once do not take each other for an engine."""
+    if stores.plan.state.kind != "file":
+        pytest.skip("the database's own business")
+    store, folder = stores.open(), tmp_path / "state"
+    with store.held():
+        store.save(state_at(0), entry(0))
+    before = sorted(folder.iterdir())
+    with (folder / "r1.lock").open() as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert not store.is_held()
+    (folder / "r1.lock").chmod(0o444)
+    code = (
+        "import os, sys; from pathlib import Path; from qdhil.rollout.store_file import FileStore\n"
+        "os.chdir(sys.argv[1])\n"
+        "if os.geteuid() == 0: os.seteuid(65534)\n"
+        "store = FileStore(Path('.'), 'r1'); print(store.is_held(), store.load() is None)\n"
+        "try:\n    with store.held(): pass\n"
+        "except Exception as error: print(type(error).__name__)\n"
+    )
+    folder.chmod(0o555)
+    ended = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=False)
+    folder.chmod(0o755)
+    assert ended.stdout.split() == ["False", "False", "RecordFault"], ended
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("until", ["yesterday", "2026-11-23T12:00:00"])
+def test_a_time_that_is_none_is_no_state(stores: Stores, until: str) -> None:
+    if stores.plan.state.kind != "file":
+        pytest.skip("the database's own business")
+    store, file = stores.open(), stores.folder / "state" / "r1.state.json"
+    with store.held():
+        store.save(state_at(0), entry(0))
+    file.write_text(file.read_text().replace('"baking_until": null', f'"baking_until": "{until}"'))
+    with pytest.raises(ConfigurationError, match="baking_until"):
+        store.load()

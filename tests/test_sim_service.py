@@ -277,6 +277,40 @@ def test_a_rig_checks_the_identity_of_every_instrument_that_names_one(own_runtim
         run("down")
 
 
+# Firmware in service.
+
+
+def rack_of_bundles(folder: Path, baseline: str, image: bytes) -> Path:
+    """A rack whose first rig is in service with a bundle beside the file."""
+    (folder / "bundles" / "2.0.0").mkdir(parents=True)
+    (folder / "bundles" / "2.0.0" / "manifest.json").write_text('{"image": "app.bin"}')
+    (folder / "bundles" / "2.0.0" / "app.bin").write_bytes(image)
+    text = rack_text(1).replace("pkg:qdhil_sim/builds", "bundles").replace('"1.4.0"', f'"{baseline}"')
+    (folder / "rack.toml").write_text(text)
+    return folder / "rack.toml"
+
+
+def test_a_controller_holds_the_baseline_that_the_rack_file_names(tmp_path: Path) -> None:
+    image = b'[image]\nversion = "2.0.0"\nhardware = ["psc-2-rev-b"]\nfpga_build = "f200"\n'
+    for folder, baseline, wanted in (
+        ("beside", "2.0.0", "2.0.0"),
+        ("by-path", str(tmp_path / "by-path" / "bundles" / "2.0.0"), "2.0.0"),
+        ("packaged", "1.4.0", "1.4.0"),
+    ):
+        file = rack_of_bundles(tmp_path / folder, baseline, image)
+        world = RigWorld("sim-a1", load_rack(file).rigs["sim-a1"], file)
+        assert ask(world, "controller", "SYST:FIRM:VERS?;CONF?") == f"{wanted};1"
+
+
+def test_a_baseline_that_the_simulated_controller_can_not_run(tmp_path: Path) -> None:
+    file = rack_of_bundles(tmp_path, "2.0.0", b"\x7fELF")
+    with pytest.raises(ConfigurationError, match="the simulated controller can't run it: malformed image"):
+        RigWorld("sim-a1", load_rack(file).rigs["sim-a1"], file)
+    (tmp_path / "bundles" / "2.0.0" / "app.bin").unlink()
+    with pytest.raises(ConfigurationError, match="its image can't be read"):
+        RigWorld("sim-a1", load_rack(file).rigs["sim-a1"], file)
+
+
 # Power.
 
 

@@ -14,18 +14,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from qdhil.model_files import Strict
+from qdhil.keys.envelope import pae
+from qdhil.model_files import Digest, Strict
 
 Detail = str | int | float | bool | None
 """What a detail may be: never a structure, which could hide something from a reader of the line."""
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 NOTHING_BEFORE = "0" * 64
 TORN = "audit.torn"
 """Action of the entry that follows what a crash left of another."""
 LINE_MAX_BYTES = 1 << 16
 ACTION_PATTERN = r"^[a-z][a-z-]*(\.[a-z][a-z-]*)*$"
 _TORN_START = b'{"action":"' + TORN.encode() + b'",'
-_SIGNED_TYPE = b"application/vnd.qdhil.audit-entry+json"
+_SIGNED_TYPE = "application/vnd.qdhil.audit-entry+json"
 
 
 class ActorRecord(Strict):
@@ -61,9 +61,9 @@ class Entry(Strict):
     details: dict[str, Detail]
 
 
-def timestamp() -> str:
-    """Return the time as entries have it: UTC, microseconds."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def timestamp(time: datetime) -> str:
+    """Write a time as entries have it: UTC, microseconds."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def encode(entry: Entry) -> bytes:
@@ -75,8 +75,7 @@ def signed_bytes(entry: Entry) -> bytes:
     """Return what an actor's key signs: the entry without its signature, and what kind of thing it is (DSSE's PAE)."""
     said = entry.model_dump(mode="json")
     del said["actor"]["signature"]
-    payload = _canonical(said)
-    return b"DSSEv1 %d %b %d %b" % (len(_SIGNED_TYPE), _SIGNED_TYPE, len(payload), payload)
+    return pae(_canonical(said), _SIGNED_TYPE)
 
 
 def decode(line: bytes) -> tuple[Entry, bytes]:

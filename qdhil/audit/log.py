@@ -16,6 +16,7 @@ import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -34,6 +35,7 @@ from qdhil.audit.entry import (
     timestamp,
     torn_details,
 )
+from qdhil.durable_files import flush_folder
 from qdhil.errors import RecordFault
 from qdhil.keys.secrets import withheld
 from qdhil.model_files import describe
@@ -151,7 +153,7 @@ class AuditLog:
                 schema_version=1,
                 number=last[0] + 1,
                 previous=last[1],
-                time=timestamp(),
+                time=timestamp(datetime.now(UTC)),
                 host=socket.gethostname(),
                 process=os.getpid(),
                 actor=actor.record(),
@@ -174,7 +176,7 @@ class AuditLog:
             raise self._fault("the disk took a part of an entry only")
         os.fsync(descriptor)
         if is_new:
-            _sync_folder(self._file.parent)
+            flush_folder(self._file.parent)
         return line
 
     def _tail(self, descriptor: int) -> tuple[tuple[int, str], bytes]:
@@ -252,11 +254,3 @@ def _plain(text: str) -> str:
     """Return a text without secrets, undecodable characters and excess length."""
     text = withheld(text).encode("utf-8", "replace").decode()
     return text if len(text) <= _TEXT_MAX else text[: _TEXT_MAX - 3] + "..."
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from qdhil.audit.entry import Digest
 from qdhil.audit.verification import Head
 from qdhil.errors import RefusedError
 from qdhil.keys.envelope import read_envelope, signers_of
 from qdhil.keys.envelope import seal as sealed
 from qdhil.keys.strict_json import as_model, parse_json, to_json
 from qdhil.keys.validity import Timestamp, timestamp
-from qdhil.model_files import Strict
+from qdhil.model_files import Digest, Strict
 
 if TYPE_CHECKING:
     from qdhil.keys.extra import Signer

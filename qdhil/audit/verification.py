@@ -18,6 +18,7 @@ from typing import Self
 from qdhil.audit.entry import NOTHING_BEFORE, Entry, decode, digest, signed_bytes
 from qdhil.audit.log import LOCK_TIMEOUT_S, try_lock
 from qdhil.errors import ConfigurationError
+from qdhil.regular_files import open_regular
 
 
 @dataclass(frozen=True, order=True)
@@ -174,18 +175,15 @@ class _Walk:
 
 
 def _is_signature(key_id: str, public: str, signature: str, data: bytes) -> bool:
-    from qdhil.keys.extra import signing
+    from qdhil.keys.extra import public_key, signing
 
     library = signing()
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
     try:
-        key = library.SSlibKey.from_crypto(load_pem_public_key(public.encode()))
+        key = public_key(public)
         if key.keyid != key_id:
             return False
         key.verify_signature(library.Signature(key_id, signature), data)
-    except (ValueError, UnsupportedAlgorithm, library.UnverifiedSignatureError):
+    except (ValueError, library.UnverifiedSignatureError):
         return False
     return True
 
@@ -193,7 +191,7 @@ def _is_signature(key_id: str, public: str, signature: str, data: bytes) -> bool
 def _lines(file: Path) -> Iterator[tuple[bytes, bool]]:
     """Return the lines of a log at one moment, and whether each is ended by a line feed."""
     try:
-        with file.open("rb") as stream:
+        with os.fdopen(open_regular(file), "rb") as stream:
             left = _size(stream.fileno(), file)
             while left > 0:
                 line = stream.readline(left)

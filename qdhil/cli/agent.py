@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from qdhil.cli.exit_maps import OPTION, ExitMap
-from qdhil.cli.signing import JsonOption, now, refused
+from qdhil.cli.json_output import JsonOption
+from qdhil.cli.signing import now, refused
 from qdhil.errors import RefusedError
 
 agent = typer.Typer(help="On the device that installs: may this image be installed here?", no_args_is_help=True)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qdhil.cli.signing import JsonOption, KeyOption, lifetime, read_bytes, signers
+from qdhil.cli.json_output import JsonOption, print_json
+from qdhil.cli.signing import KeyOption, lifetime, read_bytes, signers
 from qdhil.errors import ConfigurationError, RefusedError
 
 if TYPE_CHECKING:
@@ -72,8 +73,6 @@ def list_(
     json: JsonOption = False,
 ) -> None:
     """List entries; an entry after the first that is tampered with is not listed."""
-    import json as json_module
-
     from qdhil.audit import verify_log
 
     start = _start(since)
@@ -85,7 +84,7 @@ def list_(
 
     found = verify_log(file, on_entry=take)
     if json:
-        typer.echo(json_module.dumps([entry.model_dump(mode="json") for entry in entries], indent=2))
+        print_json([entry.model_dump(mode="json") for entry in entries])
     else:
         _table(entries)
     if not found.whole:
@@ -99,15 +98,13 @@ def whoami(
     json: JsonOption = False,
 ) -> None:
     """Print how an audit log and a roles file know you, and the roles that you have."""
-    import json as json_module
-
     from qdhil.audit import ROLES, current_actor, load_roles
 
     known = load_roles(roles)
     who = current_actor(signers([key])[0] if key is not None else None)
     mine = [role for role in ROLES if known.allows(role, who)]
     if json:
-        typer.echo(json_module.dumps({"identities": list(who.identities), "roles": mine}, indent=2))
+        print_json({"identities": list(who.identities), "roles": mine})
         return
     for identity in who.identities:
         typer.echo(identity)
@@ -153,8 +150,6 @@ def _sealed(files: list[Path], trust: Path | None) -> list[Head]:
 
 
 def _say_examined(file: Path, found: Examined, heads: int, json: bool) -> None:
-    import json as json_module
-
     if json:
         said = {
             "whole": found.whole,
@@ -166,7 +161,7 @@ def _say_examined(file: Path, found: Examined, heads: int, json: bool) -> None:
             "torn": list(found.torn),
             "tail_bytes": found.tail_bytes,
         }
-        typer.echo(json_module.dumps(said, indent=2))
+        print_json(said)
         return
     if not found.whole:
         typer.echo(f"TAMPERED: {file}, {found.problem}")
@@ -182,6 +177,8 @@ def _say_examined(file: Path, found: Examined, heads: int, json: bool) -> None:
 
 def _start(since: str | None) -> str:
     """Return the first time to list, as entries write it."""
+    from qdhil.audit.entry import timestamp
+
     if since is None:
         return ""
     try:
@@ -192,7 +189,7 @@ def _start(since: str | None) -> str:
         except ConfigurationError as error:
             raise ConfigurationError("--since takes a time such as 2026-11-23T12:00, or 30m, 12h, 7d") from error
     zoned = start if start.tzinfo is not None else start.replace(tzinfo=UTC)
-    return zoned.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return timestamp(zoned)
 
 
 def _chosen(entry: Entry, actor: str | None, action: str | None, subject: str | None) -> bool:
@@ -221,7 +218,5 @@ _TEXT_MAX = 80
 
 
 def _short(value: Any) -> str:
-    text = str(value)
-    if re.fullmatch(r"[0-9a-f]{64}", text):
-        return f"{text[:12]}..."
+    text = re.sub(r"\b([0-9a-f]{12})[0-9a-f]{20,52}\b", r"\1...", str(value))
     return text if len(text) <= _TEXT_MAX else f"{text[:_TEXT_MAX]}..."

@@ -22,8 +22,19 @@ ActorKeyOption = Annotated[
 ]
 
 
-def authority(roles: Path | None, audit: Path | None, signer: Signer | None = None) -> Authority:
+def authority(
+    roles: str | Path | None, audit: str | Path | None, signer: Signer | None = None, *, beside: Path | None = None
+) -> Authority:
     """Return who may act and where it is written; say once where there are no roles.
+
+    Parameters
+    ----------
+    roles, audit
+        Files, relative to ``beside``.
+    signer
+        Key that stands for the actor.
+    beside
+        Folder that relative files lie in.
 
     Raises
     ------
@@ -32,7 +43,7 @@ def authority(roles: Path | None, audit: Path | None, signer: Signer | None = No
     """
     from qdhil.audit import open_authority
 
-    found = open_authority(roles, audit, signer=signer)
+    found = open_authority(roles, audit, beside=beside, signer=signer)
     if found.note:
         typer.echo(f"qdhil: {found.note}", err=True)
     return found

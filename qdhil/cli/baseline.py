@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qdhil.cli.authority import ActorKeyOption, AuditOption, RolesOption, actor_key, authority
+from qdhil.cli.json_output import JsonOption, print_json
 from qdhil.keys.secrets import withheld
 
 if TYPE_CHECKING:
@@ -18,22 +19,19 @@ baseline = typer.Typer(
 )
 _LOCK = Path("baselines.lock.toml")
 _Lock = Annotated[Path, typer.Option(help="Lock file.")]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Repository = Annotated[Path, typer.Option(help="Checkout that keeps the ledger.")]
 _Remote = Annotated[str, typer.Option(help="Git remote of the ledger.")]
 _By = Annotated[str | None, typer.Option(help="Who does it (default: git's user).")]
 
 
 @baseline.command("list")
-def list_(lock: _Lock = _LOCK, json: _Json = False) -> None:
+def list_(lock: _Lock = _LOCK, json: JsonOption = False) -> None:
     """List the golden firmware of every hardware revision."""
-    import json as json_module
-
     from qdhil.gate.baseline import load_lock
 
     known = load_lock(lock)
     if json:
-        typer.echo(json_module.dumps(known.model_dump(mode="json")["hardware"], indent=2))
+        print_json(known.model_dump(mode="json")["hardware"])
         return
     for name, golden in sorted(known.hardware.items()):
         kinds = "" if "physical" in golden.rigs.values() else "  (simulated rigs only)"
@@ -49,11 +47,9 @@ def show(
     lock: _Lock = _LOCK,
     repository: _Repository = Path(),
     remote: _Remote = "origin",
-    json: _Json = False,
+    json: JsonOption = False,
 ) -> None:
     """Show the golden firmware of a hardware revision, and the runs in the ledger that measured it."""
-    import json as json_module
-
     from qdhil.errors import ConfigurationError
     from qdhil.gate.baseline import load_lock
 
@@ -63,7 +59,7 @@ def show(
     golden = known[hardware].model_dump(mode="json")
     runs, why = _runs_of(repository, remote, hardware, golden["sha256"])
     if json:
-        typer.echo(json_module.dumps({"hardware": hardware, **golden, "runs": runs}, indent=2))
+        print_json({"hardware": hardware, **golden, "runs": runs})
         return
     typer.echo(hardware)
     for key, value in golden.items():
@@ -144,7 +140,7 @@ def record(
     folders: Annotated[list[Path], typer.Argument(help="Run folders.", metavar="RUN...")],
     repository: _Repository = Path(),
     remote: _Remote = "origin",
-    json: _Json = False,
+    json: JsonOption = False,
 ) -> None:
     """Hand the records of finished runs in to the ledger, after recomputing their verdicts."""
     from qdhil.record.ledger import Ledger
@@ -162,7 +158,7 @@ def record(
 
 
 @baseline.command()
-def sync(repository: _Repository = Path(), remote: _Remote = "origin", json: _Json = False) -> None:
+def sync(repository: _Repository = Path(), remote: _Remote = "origin", json: JsonOption = False) -> None:
     """Send what this checkout has not sent, and fetch the ledger, which a clone does not do by itself."""
     from qdhil.record.ledger import Ledger
 
@@ -174,7 +170,7 @@ def sync(repository: _Repository = Path(), remote: _Remote = "origin", json: _Js
 
 
 @baseline.command()
-def compact(repository: _Repository = Path(), remote: _Remote = "origin", json: _Json = False) -> None:
+def compact(repository: _Repository = Path(), remote: _Remote = "origin", json: JsonOption = False) -> None:
     """Fold the references of single runs into the ledger, in one atomic push."""
     from qdhil.record.ledger import Ledger
     from qdhil.record.ledger_compactor import compact as fold
@@ -187,9 +183,10 @@ def compact(repository: _Repository = Path(), remote: _Remote = "origin", json: 
 
 
 def _say(lines: list[str], data: dict[str, Any], json: bool) -> None:
-    import json as json_module
-
-    for line in [json_module.dumps(data, indent=2)] if json else lines:
+    if json:
+        print_json(data)
+        return
+    for line in lines:
         typer.echo(line)
 
 

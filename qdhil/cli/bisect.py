@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qdhil.cli.json_output import JsonOption, print_json
+
 if TYPE_CHECKING:
     from qdhil.firmware.bisect import Answer, BisectState
 
@@ -17,7 +19,6 @@ bisect = typer.Typer(
 )
 _STATE = Path("bisect.json")
 _State = Annotated[Path, typer.Option(help="File of the search.")]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @bisect.command()
@@ -79,7 +80,7 @@ def start(
 
 
 @bisect.command()
-def run(state: _State = _STATE, json: _Json = False) -> None:
+def run(state: _State = _STATE, json: JsonOption = False) -> None:
     """Measure until there is an answer; what was killed goes on from its file."""
     from qdhil.firmware.bisect import search
 
@@ -94,7 +95,7 @@ def run(state: _State = _STATE, json: _Json = False) -> None:
 
 
 @bisect.command()
-def report(state: _State = _STATE, json: _Json = False) -> None:
+def report(state: _State = _STATE, json: JsonOption = False) -> None:
     """Say what the measurements so far answer, without measuring."""
     from qdhil.firmware.bisect import answer, load_state
 
@@ -155,9 +156,7 @@ def _margin(metric: str, policy: Path | None) -> float:
 
 def _tell(found: Answer, *, json: bool) -> None:
     if json:
-        import json as json_module
-
-        typer.echo(json_module.dumps(found.record(), indent=2))
+        print_json(found.record())
     else:
         for line in _answer_lines(found):
             typer.echo(line)

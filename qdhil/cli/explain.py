@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qdhil.cli.signing import JsonOption, now, read_bytes
+from qdhil.cli.json_output import JsonOption
+from qdhil.cli.signing import now, read_bytes
 from qdhil.errors import ConfigurationError, RefusedError
 
 if TYPE_CHECKING:

@@ -10,12 +10,13 @@ import typer
 from qdhil.cli.authority import AuditOption, RolesOption, authority
 from qdhil.cli.exit_maps import OPTION, ExitMap
 from qdhil.cli.firmware_rows import json_text, print_rows
-from qdhil.cli.signing import JsonOption, KeyOption, TrustOption, lifetime, now, read_bytes, refused, signers
+from qdhil.cli.json_output import JsonOption
+from qdhil.cli.signing import KeyOption, TrustOption, is_folder, lifetime, now, read_bytes, refused, signers
 from qdhil.errors import ConfigurationError, RefusedError
 
 if TYPE_CHECKING:
     from qdhil.firmware.bundle import Bundle
-    from qdhil.firmware.rollback import Installed
+    from qdhil.firmware.history import Installed
     from qdhil.keys.extra import Signer
 
 firmware = typer.Typer(no_args_is_help=True, help="Make, sign, look at and check firmware bundles.")
@@ -106,7 +107,7 @@ def inspect(
     """Print what a bundle or an image says; nothing of it is verified."""
     from qdhil.firmware.inspection import inspect_bundle, inspect_image
 
-    found = inspect_bundle(path) if path.is_dir() else inspect_image(read_bytes(path, "image"))
+    found = inspect_bundle(path) if is_folder(path) else inspect_image(read_bytes(path, "image"))
     if json:
         typer.echo(json_text(found))
         return
@@ -139,7 +140,7 @@ def verify(
     del exit_map  # the entry point maps, so that errors are mapped too
     known = _installed(history, rig, installed, installed_version, installed_sequence, installed_counter)
     trusted = load_trust(trust, "firmware")
-    if not bundle.is_dir():
+    if not is_folder(bundle):
         raise ConfigurationError(f"{bundle}: no such bundle folder")
     try:
         found = find_bundle(
@@ -230,7 +231,7 @@ def _installed(
     counter: int | None,
 ) -> Installed:
     from qdhil.cli.signing import digest
-    from qdhil.firmware.rollback import NOTHING_INSTALLED, StatedFirmware, read_history
+    from qdhil.firmware.history import NOTHING_INSTALLED, StatedFirmware, read_history
 
     if (history is None) != (rig is None):
         raise ConfigurationError("--history and --rig go together")
@@ -246,7 +247,7 @@ def _digest_of(text: str, option: str) -> str:
     from qdhil.cli.signing import digest
     from qdhil.firmware.bundle import load_bundle
 
-    return load_bundle(Path(text)).sha256 if Path(text).is_dir() else digest(text, option)
+    return load_bundle(Path(text)).sha256 if is_folder(Path(text)) else digest(text, option)
 
 
 def _say_made(folder: Path, made: Bundle, json: bool) -> None:

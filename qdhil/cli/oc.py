@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qdhil.cli.json_output import JsonOption
 from qdhil.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def oc(
     ] = None,
     read: Annotated[Path | None, typer.Option("--from", help="Results of an earlier --json; nothing is run.")] = None,
     page: Annotated[Path | None, typer.Option(help="Page to write; its picture goes beside it.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Measure the operating characteristics of a policy by simulation, beside what other rules do on the same traces.
 

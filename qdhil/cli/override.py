@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qdhil.cli.authority import AuditOption, RolesOption, authority
+from qdhil.cli.json_output import JsonOption, print_json
 from qdhil.cli.signing import (
-    JsonOption,
     TrustOption,
     lifetime,
     names,
@@ -140,8 +140,6 @@ def list_overrides(
     json: JsonOption = False,
 ) -> None:
     """List the overrides of a folder; what can't be verified is listed as REFUSED."""
-    import json as json_module
-
     from qdhil.keys.trust import load_trust
 
     trusted = load_trust(trust)
@@ -149,7 +147,7 @@ def list_overrides(
         raise ConfigurationError(f"{folder}: no such folder")
     rows = [_row(file, trusted) for file in sorted(folder.glob(f"*{SUFFIX}"))]
     if json:
-        typer.echo(json_module.dumps(rows, indent=2))
+        print_json(rows)
         return
     for row in rows:
         typer.echo(f"{row['file']:32} {row['state']:10} {row['says']}")

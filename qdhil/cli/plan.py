@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qdhil.cli.json_output import JsonOption, print_json
 from qdhil.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -34,14 +35,12 @@ def plan(
     noise: Annotated[float, typer.Option(help="With --clicks: relative noise of a block's brightness.")] = 0.005,
     rigs: Annotated[int, typer.Option(min=1, help="Rigs of the run.")] = 1,
     campaigns: Annotated[int, typer.Option(min=20, max=10_000, help="Simulated campaigns per case.")] = 100,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Print expected and worst-case quads and time of a policy on a rig, and its power at each margin.
 
     Ends with 64 where the policy can't be decided within its budget at the rig's count rates.
     """
-    import json as json_module
-
     from qdhil.gate.planning import plan as simulate
     from qdhil.gate.policy import default_policy_file, load_policy
     from qdhil.gate.quads import Context
@@ -79,7 +78,7 @@ def plan(
             "rig": rig,
             "rates": rates.source,
         }
-        typer.echo(json_module.dumps({**record, "campaigns": campaigns, **found.record()}, indent=2))
+        print_json({**record, "campaigns": campaigns, **found.record()})
     else:
         for line in table(found, rates, campaigns):
             typer.echo(line)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from qdhil.cli.authority import AuditOption, RolesOption, authority
-from qdhil.cli.signing import JsonOption
+from qdhil.cli.json_output import JsonOption, print_json
 from qdhil.errors import ConfigurationError
 
 quarantine = typer.Typer(no_args_is_help=True, help="Metrics of a rig that may not decide for a while.")
@@ -52,14 +52,12 @@ def add(
 @quarantine.command("list")
 def list_entries(file: FileOption = DEFAULT_FILE, json: JsonOption = False) -> None:
     """List the quarantine file; what has expired is marked."""
-    import json as json_module
-
     from qdhil.gate.quarantine import load_quarantine, utc_today
 
     entries, today = load_quarantine(file), utc_today()
     if json:
         rows = [{**entry.model_dump(mode="json"), "active": entry.active(today)} for entry in entries]
-        typer.echo(json_module.dumps(rows, indent=2))
+        print_json(rows)
         return
     for entry in entries:
         typer.echo(f"{entry}{'' if entry.active(today) else ' (expired: it decides again)'}")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qdhil.cli.authority import authority
+from qdhil.cli.json_output import JsonOption, print_json
 from qdhil.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -19,16 +21,13 @@ rigs = typer.Typer(
     epilog="Exit codes: 0 every rig is free or held; 30 one is out of service, or was left by a holder that died.",
 )
 _Rack = Annotated[Path | None, typer.Option(help="Rack file (default: two simulated rigs).")]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Name = Annotated[str, typer.Argument(metavar="RIG", help="Name of the rig.")]
 _FAULTY = ("left", "out of service")
 
 
 @rigs.callback(invoke_without_command=True)
-def list_(context: typer.Context, rack: _Rack = None, json: _Json = False) -> None:
+def list_(context: typer.Context, rack: _Rack = None, json: JsonOption = False) -> None:
     """List the rigs of a rack file, their firmware in service, who holds them and in what state they are."""
-    import json as json_module
-
     from qdhil.errors import ConfigurationError
 
     if context.invoked_subcommand is not None:
@@ -38,7 +37,7 @@ def list_(context: typer.Context, rack: _Rack = None, json: _Json = False) -> No
     described, _ = _load(rack)
     rows = [_row(name, rig, Path(described.lock_dir)) for name, rig in described.rigs.items()]
     if json:
-        typer.echo(json_module.dumps(rows, indent=2))
+        print_json(rows)
     else:
         for row in rows:
             tags = " ".join(f"{key}={value}" for key, value in row["tags"].items())
@@ -114,9 +113,7 @@ def _rig(described: config.Rack, name: str) -> config.Rig:
 
 
 def _authority(described: config.Rack, file: Path) -> Authority:
-    from qdhil.audit import open_authority
-
-    return open_authority(described.roles, described.audit, beside=file.parent)
+    return authority(described.roles, described.audit, beside=file.parent)
 
 
 def _baseline(rig: config.Rig, file: Path, wanted: str) -> Bundle:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qdhil.cli.authority import ActorKeyOption, actor_key
-from qdhil.cli.signing import JsonOption
+from qdhil.cli.authority import ActorKeyOption, actor_key, authority
+from qdhil.cli.json_output import JsonOption, print_json
 from qdhil.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -19,8 +21,11 @@ if TYPE_CHECKING:
     from qdhil.rollout.foreground import Foreground
     from qdhil.rollout.plan import Plan
     from qdhil.rollout.state import RolloutState, Wish
+    from qdhil.rollout.store import Store
 
 rollout = typer.Typer(help="Roll a firmware out, ring by ring; only a verified PASS opens one.", no_args_is_help=True)
+
+_HEARD_WITHIN_S = 2.0
 
 PlanArgument = Annotated[Path, typer.Argument(help="The plan.", metavar="rollout.toml")]
 OnceOption = Annotated[
@@ -35,9 +40,9 @@ def plan(file: PlanArgument, json: JsonOption = False) -> None:
     from qdhil.rollout.plan import load_plan
     from qdhil.rollout.preparation import survey
 
-    said, found = load_plan(file), survey(file)
-    _print(plan_record(said, found), lambda: plan_lines(said, found), json)
-    raise typer.Exit(found.exit_code(said))
+    planned, found = load_plan(file), survey(file)
+    _print(plan_record(planned, found), lambda: plan_lines(planned, found), json)
+    raise typer.Exit(found.exit_code(planned))
 
 
 @rollout.command()
@@ -59,14 +64,16 @@ def pause(file: PlanArgument, key: ActorKeyOption = None) -> None:
     from qdhil.rollout.plan import load_plan
     from qdhil.rollout.store import open_store
 
-    said = load_plan(file)
-    with open_store(said, file.parent) as store:
-        if loaded(store, said.name).is_final:
-            raise ConfigurationError(f"rollout {said.name} has ended")
-        with _authority(said, file, key).action("releaser", "rollout.pause", said.name):
+    planned = load_plan(file)
+    with open_store(planned, file.parent) as store:
+        if loaded(store, planned.name).is_final:
+            raise ConfigurationError(f"rollout {planned.name} has ended")
+        if store.wished() not in (None, "pause"):
+            raise ConfigurationError(f"rollout {planned.name}: it was asked to abort already")
+        with _authority(planned, file, key).action("releaser", "rollout.pause", planned.name):
             store.wish("pause")
         runs = store.is_held()
-    typer.echo(f"rollout {said.name}: " + ("asked to pause" if runs else "paused; no process runs it"))
+    typer.echo(f"rollout {planned.name}: " + ("asked to pause" if runs else "paused; no process runs it"))
 
 
 @rollout.command()
@@ -83,14 +90,15 @@ def abort(
     if every and keep:
         raise ConfigurationError("rollout abort: --all and --keep exclude each other")
     wish: Wish = "abort-all" if every else "abort-keep" if keep else "abort"
-    said = load_plan(file)
-    with open_store(said, file.parent) as store:
+    planned = load_plan(file)
+    with open_store(planned, file.parent) as store:
         runs = store.is_held()
         if runs:
-            with _authority(said, file, key).action("releaser", "rollout.abort", said.name, {"how": wish}):
+            with _authority(planned, file, key).action("releaser", "rollout.abort", planned.name, {"how": wish}):
                 store.wish(wish)
+            runs = _is_heard(store)
     if runs:
-        typer.echo(f"rollout {said.name}: asked to abort; the process that runs it ends it")
+        typer.echo(f"rollout {planned.name}: asked to abort; the process that runs it ends it")
         return
     _run(file, "rollout.abort", key, lambda it: it.abort(wish), to_roll_back=True)
 
@@ -106,13 +114,13 @@ def status(
     from qdhil.rollout.plan import load_plan
     from qdhil.rollout.store import open_store
 
-    said = load_plan(file)
-    with open_store(said, file.parent) as store:
+    planned = load_plan(file)
+    with open_store(planned, file.parent) as store:
         state, runs, wish = store.load(), store.is_held(), store.wished()
         entries = store.journal() if journal else []
     if state is None:
-        raise ConfigurationError(f"rollout {said.name} was never started")
-    _print(status_record(state, runs, wish, entries), lambda: status_lines(said, state, runs, wish, entries), json)
+        raise ConfigurationError(f"rollout {planned.name} was never started")
+    _print(status_record(state, runs, wish, entries), lambda: status_lines(planned, state, runs, wish, entries), json)
 
 
 def _run(
@@ -128,10 +136,10 @@ def _run(
     from qdhil.rollout.preparation import prepare
 
     prepared = prepare(file, to_roll_back=to_roll_back)
-    authority = _authority(prepared.plan, file, key)
+    releaser = _authority(prepared.plan, file, key)
     details = {"firmware_sha256": prepared.candidate.sha256, "plan_sha256": prepared.plan.sha256}
-    with _interruptible() as interrupted, authority.action("releaser", action, prepared.plan.name, details) as progress:
-        state = run(Foreground(prepared, authority, _say, interrupted))
+    with _interruptible() as interrupted, releaser.action("releaser", action, prepared.plan.name, details) as progress:
+        state = run(Foreground(prepared, releaser, _say, interrupted))
         progress.outcome = state.phase if state.held is None else "held"
         code = exit_code(state)
     if state.is_final:
@@ -143,13 +151,18 @@ def _run(
     raise typer.Exit(code)
 
 
-def _authority(said: Plan, file: Path, key: str | None) -> Authority:
-    from qdhil.audit import open_authority
+def _is_heard(store: Store) -> bool:
+    """Whether a process takes up what was asked, and did not end in this moment."""
+    deadline = time.monotonic() + _HEARD_WITHIN_S
+    while store.is_held() and store.wished() is not None:
+        if time.monotonic() > deadline:
+            return True  # busy with a device; it asks again before the next thing it does
+        time.sleep(0.05)
+    return store.wished() is None
 
-    found = open_authority(said.roles, said.audit, beside=file.parent, signer=actor_key(key))
-    if found.note:
-        typer.echo(f"qdhil: {found.note}", err=True)
-    return found
+
+def _authority(planned: Plan, file: Path, key: str | None) -> Authority:
+    return authority(planned.roles, planned.audit, actor_key(key), beside=file.parent)
 
 
 @contextmanager
@@ -170,10 +183,19 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
 
 
 def _say(line: str) -> None:
-    typer.echo(line)
+    """Print a line of progress; where nobody can read it any more, the rollout goes on without."""
+    import os
+
+    try:
+        typer.echo(line)
+    except UnicodeEncodeError:
+        typer.echo(line.encode("ascii", "backslashreplace").decode())
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print(record: dict[str, Any], lines: Callable[[], list[str]], json: bool) -> None:
-    import json as json_module
-
-    typer.echo(json_module.dumps(record, indent=2) if json else "\n".join(lines()))
+    if json:
+        print_json(record)
+    else:
+        typer.echo("\n".join(lines()))

@@ -45,8 +45,8 @@ def schema(name: Annotated[SchemaName, typer.Argument(help="Which file.")]) -> N
     from qdhil.audit.seal import SealedHead
     from qdhil.firmware.bisect import BisectState
     from qdhil.firmware.downgrade import DowngradePermission
+    from qdhil.firmware.history import FirmwareHistory
     from qdhil.firmware.manifest import Manifest
-    from qdhil.firmware.rollback import FirmwareHistory
     from qdhil.gate.baseline import BaselineLock
     from qdhil.gate.overrides import OverrideClaim
     from qdhil.gate.policy import Policy

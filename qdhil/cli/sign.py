@@ -11,8 +11,8 @@ import typer
 
 from qdhil.cli.authority import AuditOption, RolesOption, authority
 from qdhil.cli.exit_maps import OPTION, ExitMap
+from qdhil.cli.json_output import JsonOption, print_json
 from qdhil.cli.signing import (
-    JsonOption,
     KeyOption,
     TrustOption,
     digest,
@@ -175,28 +175,27 @@ def override_files(file: Path) -> tuple[bytes, bytes | None]:
 
 
 def _say_signed(claim: Claim, envelope: Envelope, output: Path, json: bool) -> None:
-    import json as json_module
-
     said: dict[str, Any] = {
         "verdict": str(claim.verdict),
         "attestation": str(output),
         "firmware_sha256": claim.candidate.sha256,
+        "policy_sha256": claim.policy.sha256,
         "hardware": list(claim.scope.hardware),
         "rings": list(claim.scope.rings),
         "expires": claim.expires,
         "keys": sorted(envelope.signatures),
     }
     if json:
-        typer.echo(json_module.dumps(said, indent=2))
+        print_json(said)
         return
     typer.echo(f"{output}: {claim.verdict} of {claim.candidate.version}, signed by {len(said['keys'])} key(s)")
     typer.echo(f"  for hardware {', '.join(said['hardware'])}, rings {', '.join(said['rings'])}, until {claim.expires}")
+    typer.echo(f"  firmware sha256 {claim.candidate.sha256}")
+    typer.echo(f"  policy   sha256 {claim.policy.sha256} ({claim.policy.name})")
 
 
 def say_verified(verified: Verified, json: bool) -> None:
     """Print what was verified."""
-    import json as json_module
-
     claim, override = verified.signed.claim, verified.override
     if json:
         opened = override and {
@@ -214,7 +213,7 @@ def say_verified(verified: Verified, json: bool) -> None:
             "override": opened,
             "quarantined": [entry.model_dump() for entry in claim.quarantined],
         }
-        typer.echo(json_module.dumps(said, indent=2))
+        print_json(said)
         return
     typer.echo(f"{verified.verdict}: {claim.candidate.version}, signed by {', '.join(verified.signed.signers)}")
     for reason in claim.reasons:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qdhil.cli.json_output import print_json
 from qdhil.errors import ConfigurationError, RefusedError
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ KeyOption = Annotated[
     ),
 ]
 TrustOption = Annotated[Path, typer.Option("--trust", help="Whose signatures count.", metavar="trust.toml")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
@@ -41,6 +41,20 @@ def read_bytes(file: Path, what: str) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"{what} {file}: {error.strerror}") from error
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is a folder.
+
+    Raises
+    ------
+    ConfigurationError
+        If that can't be told: the name is too long, or there is no permission to look.
+    """
+    try:
+        return path.is_dir()
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
 
 
 def write_signed(file: Path, envelope: Envelope) -> None:
@@ -99,10 +113,8 @@ def now() -> datetime:
 
 def refused(error: RefusedError, json: bool) -> typer.Exit:
     """Print a refusal where results go, as a verdict of its own."""
-    import json as json_module
-
     if json:
-        typer.echo(json_module.dumps({"verdict": "REFUSED", "accepted": False, "reason": str(error)}, indent=2))
+        print_json({"verdict": "REFUSED", "accepted": False, "reason": str(error)})
     else:
         typer.echo(f"REFUSED: {error}")
     return typer.Exit(error.exit_code)

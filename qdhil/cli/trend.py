@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qdhil.cli.json_output import JsonOption, print_json
+
 if TYPE_CHECKING:
     from qdhil.record.ledger_trend import Series
 
@@ -26,14 +28,12 @@ def trend(
     plot: Annotated[Path | None, typer.Option(help="Write a picture (PNG).")] = None,
     repository: Annotated[Path, typer.Option(help="Checkout whose ledger is read.")] = Path(),
     remote: Annotated[str, typer.Option(help="Git remote of the ledger.")] = "origin",
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Show a metric's stored numbers over time, with marks where a rig is no longer what it was.
 
     For the health of rigs only: stored numbers never decide a verdict. Fetch them first: qdhil baseline sync.
     """
-    import json as json_module
-
     from qdhil.errors import ConfigurationError
     from qdhil.record.ledger import Ledger
     from qdhil.record.ledger_trend import NOTICE, metrics_of, trends
@@ -53,7 +53,7 @@ def trend(
         write_bytes(plot, trend_picture(metric, series))
     if json:
         rows = [one.record() for one in series]
-        typer.echo(json_module.dumps({"metric": metric, "notice": NOTICE, "series": rows}, indent=2))
+        print_json({"metric": metric, "notice": NOTICE, "series": rows})
         return
     for one in series:
         for line in _lines(metric, one):

@@ -6,7 +6,6 @@ that was killed goes on where the file ends.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from qdhil.durable_files import replace_file
 from qdhil.errors import ConfigurationError, QdhilError, RecordFault
 from qdhil.exit_codes import ExitCode
 from qdhil.firmware.bisect_measurement import Measurement, measure
@@ -204,13 +204,8 @@ def save_state(file: Path, state: BisectState) -> None:
     RecordFault
         If it can't be written.
     """
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        with beside.open("w", encoding="utf-8") as stream:
-            stream.write(state.model_dump_json(indent=1) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(file)
+        replace_file(file, state.model_dump_json(indent=1).encode() + b"\n")
     except OSError as error:
         raise RecordFault(f"{file} can't be written: {error.strerror}") from error
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from qdhil.durable_files import replace_file
 from qdhil.errors import ConfigurationError, RefusedError
 from qdhil.firmware.bundle import ENVELOPE_NAME, Bundle, load_bundle
 from qdhil.firmware.image_facts import ImageFacts, format_of, read_facts
@@ -19,6 +20,7 @@ from qdhil.keys.envelope import read_envelope, seal
 from qdhil.keys.extra import Signer
 from qdhil.keys.validity import expiry, timestamp
 from qdhil.model_files import describe
+from qdhil.regular_files import read_regular
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,10 @@ def write_bundle(folder: Path, image: bytes, manifest: Manifest, signers: Sequen
     """
     if manifest.image in (MANIFEST_NAME, ENVELOPE_NAME):
         raise ConfigurationError(f"an image can't be named {manifest.image}")
-    data = manifest.model_dump_json(indent=2).encode() + b"\n"
+    try:
+        data = manifest.model_dump_json(indent=2).encode() + b"\n"
+    except ValueError as error:  # an argument or a file name that is not UTF-8
+        raise ConfigurationError("firmware manifest: one of its texts holds bytes that are no characters") from error
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
@@ -112,7 +117,7 @@ def write_bundle(folder: Path, image: bytes, manifest: Manifest, signers: Sequen
         if signers:
             (folder / ENVELOPE_NAME).write_bytes(seal(data, signers, payload_type=MANIFEST_TYPE).encode())
     except OSError as error:
-        raise ConfigurationError(f"firmware bundle {folder}: {error.strerror}: {error.filename}") from error
+        raise ConfigurationError(f"firmware bundle {folder}: {error.strerror}") from error
     return load_bundle(folder)
 
 
@@ -127,16 +132,16 @@ def co_sign(folder: Path, signers: Sequence[Signer]) -> Bundle:
         If image, manifest and envelope disagree, or a key signs twice.
     """
     bundle, file = load_bundle(folder), folder / ENVELOPE_NAME
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        data = (folder / MANIFEST_NAME).read_bytes()
-        onto = read_envelope(file.read_bytes(), ENVELOPE_NAME, MANIFEST_TYPE) if file.exists() else None
-        if read_manifest(data, MANIFEST_NAME) != bundle.manifest:
-            raise RefusedError(f"firmware bundle {folder}: changed while it was read")
-        beside.write_bytes(seal(data, signers, onto=onto, payload_type=MANIFEST_TYPE).encode())
-        beside.replace(file)
+        with (folder / MANIFEST_NAME).open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)  # two who sign at once take turns, or one signature would be lost
+            data = stream.read()
+            onto = read_envelope(read_regular(file), ENVELOPE_NAME, MANIFEST_TYPE) if file.exists() else None
+            if read_manifest(data, MANIFEST_NAME) != bundle.manifest:
+                raise RefusedError(f"firmware bundle {folder}: changed while it was read")
+            replace_file(file, seal(data, signers, onto=onto, payload_type=MANIFEST_TYPE).encode())
     except OSError as error:
-        raise ConfigurationError(f"firmware bundle {folder}: {error.strerror}: {error.filename}") from error
+        raise ConfigurationError(f"firmware bundle {folder}: {error.strerror}") from error
     return bundle
 
 

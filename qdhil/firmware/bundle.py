@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 
 from qdhil.errors import ConfigurationError, RefusedError
+from qdhil.firmware.anti_rollback import check_not_older
+from qdhil.firmware.history import NOTHING_INSTALLED, Installed
 from qdhil.firmware.image_facts import ImageFacts, check_agrees, read_facts
 from qdhil.firmware.manifest import (
     MANIFEST_NAME,
@@ -19,11 +21,11 @@ from qdhil.firmware.manifest import (
     read_manifest,
 )
 from qdhil.firmware.mcuboot import signer_of
-from qdhil.firmware.rollback import NOTHING_INSTALLED, Installed, check_not_older
 from qdhil.keys.envelope import read_envelope, signers_of
 from qdhil.keys.strict_json import SIZE_MAX_BYTES
 from qdhil.keys.trust import Trust
 from qdhil.keys.validity import moment
+from qdhil.regular_files import read_regular
 
 ENVELOPE_NAME = "manifest.dsse.json"
 PERMISSION_SUFFIX = ".downgrade.json"
@@ -124,10 +126,7 @@ def find_bundle(
     RefusedError
         With the reason for which this bundle must not be installed here.
     """
-    path = folder / wanted if (folder / wanted / MANIFEST_NAME).is_file() else Path(wanted)
-    if not (path / MANIFEST_NAME).is_file():
-        known = ", ".join(sorted(file.parent.name for file in folder.glob(f"*/{MANIFEST_NAME}"))) or "none"
-        raise ConfigurationError(f"firmware {wanted}: no such bundle; {folder} has {known}")
+    path = _bundle_path(wanted, folder)
     bundle = load_bundle(path, trust)
     if Path(wanted).name == wanted and bundle.version != wanted:
         raise RefusedError(f"firmware {wanted}: the bundle in {path} says it is {bundle.version}")
@@ -135,7 +134,8 @@ def find_bundle(
     check_admissible(bundle, hardware=hardware, trust=trust, bootloader=bootloader, in_service=in_service, now=now)
     if not in_service:
         if permissions is None:
-            permissions = [_read(file, "downgrade permission") for file in sorted(path.glob(f"*{PERMISSION_SUFFIX}"))]
+            found = sorted(path.glob(f"*{PERMISSION_SUFFIX}"))
+            permissions = [_read(file, "downgrade permission", SIZE_MAX_BYTES + 1) for file in found]
         check_not_older(bundle.manifest, installed, hardware, permissions, trust, now)
     return bundle
 
@@ -221,9 +221,19 @@ def _read_image(file: Path, manifest: Manifest, what: str) -> bytes:
     return image
 
 
-def _read(file: Path, what: str, size_max_bytes: int = -1) -> bytes:
+def _bundle_path(wanted: str, folder: Path) -> Path:
     try:
-        with file.open("rb") as stream:
-            return stream.read(size_max_bytes)
+        path = folder / wanted if (folder / wanted / MANIFEST_NAME).is_file() else Path(wanted)
+        if (path / MANIFEST_NAME).is_file():
+            return path
+    except OSError as error:  # no permission to look, or a name that is too long
+        raise ConfigurationError(f"firmware {wanted}: {error.strerror}") from error
+    known = ", ".join(sorted(file.parent.name for file in folder.glob(f"*/{MANIFEST_NAME}"))) or "none"
+    raise ConfigurationError(f"firmware {wanted}: no such bundle; {folder} has {known}")
+
+
+def _read(file: Path, what: str, size_max_bytes: int) -> bytes:
+    try:
+        return read_regular(file, size_max_bytes)
     except OSError as error:
-        raise ConfigurationError(f"{what}: {error.strerror}: {error.filename}") from error
+        raise ConfigurationError(f"{what}: {error.strerror}: {file}") from error

@@ -9,12 +9,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from qdhil.errors import RefusedError
-from qdhil.firmware.manifest import Digest, Hardware
+from qdhil.firmware.manifest import Hardware
 from qdhil.keys.envelope import read_envelope, signers_of
 from qdhil.keys.strict_json import as_model, parse_json, to_json
 from qdhil.keys.trust import Trust
 from qdhil.keys.validity import Timestamp, check_time, expiry, timestamp
-from qdhil.model_files import Strict
+from qdhil.model_files import Digest, Strict
 
 PERMISSION_TYPE = "application/vnd.qdhil.firmware-downgrade+json"
 WHAT = "downgrade permission"

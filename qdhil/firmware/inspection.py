@@ -11,6 +11,7 @@ from qdhil.firmware.bundle import ENVELOPE_NAME
 from qdhil.firmware.image_facts import check_agrees, format_of, read_facts
 from qdhil.firmware.manifest import MANIFEST_NAME, MANIFEST_TYPE, Format, Manifest, read_manifest
 from qdhil.keys.envelope import read_envelope
+from qdhil.regular_files import read_regular
 
 _KEY_ID_SHOWN = 12
 
@@ -38,9 +39,9 @@ def inspect_bundle(folder: Path) -> dict[str, Any]:
     """
     file = folder / MANIFEST_NAME
     try:
-        data = file.read_bytes()
+        data = read_regular(file)
     except OSError as error:
-        raise ConfigurationError(f"firmware bundle {folder}: {error.strerror}: {error.filename}") from error
+        raise ConfigurationError(f"firmware bundle {folder}: {error.strerror}: {file}") from error
     manifest = read_manifest(data, f"firmware manifest {file}")
     found: dict[str, Any] = {
         name.replace("_", " "): value for name, value in manifest.model_dump(exclude={"schema_version"}).items()
@@ -53,7 +54,7 @@ def inspect_bundle(folder: Path) -> dict[str, Any]:
 
 def _image_rows(folder: Path, manifest: Manifest, problems: list[str]) -> dict[str, Any]:
     try:
-        image = (folder / manifest.image).read_bytes()
+        image = read_regular(folder / manifest.image)
     except OSError as error:
         problems.append(f"{manifest.image}: {error.strerror}")
         return {}
@@ -76,8 +77,11 @@ def _key_ids(folder: Path, data: bytes, problems: list[str]) -> list[str]:
     if not file.exists():
         return []
     try:
-        envelope = read_envelope(file.read_bytes(), ENVELOPE_NAME, MANIFEST_TYPE)
-    except (OSError, QdhilError) as error:
+        envelope = read_envelope(read_regular(file), ENVELOPE_NAME, MANIFEST_TYPE)
+    except OSError as error:
+        problems.append(f"{ENVELOPE_NAME}: {error.strerror}")
+        return []
+    except QdhilError as error:
         problems.append(str(error))
         return []
     if envelope.payload != data:

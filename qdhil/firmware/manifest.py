@@ -11,18 +11,19 @@ from pydantic import Field, ValidationError, model_validator
 from qdhil.errors import ConfigurationError, RefusedError
 from qdhil.keys.strict_json import parse_json
 from qdhil.keys.validity import Timestamp, moment
-from qdhil.model_files import Strict, describe
+from qdhil.model_files import Digest, Strict, describe
 
 MANIFEST_NAME = "manifest.json"
 MANIFEST_TYPE = "application/vnd.qdhil.firmware-manifest+json"
 """Payload type of a signed manifest."""
 
 Format = Literal["raw", "mcuboot", "swu", "raucb"]
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Version = Annotated[
     str, Field(pattern=r"^\d{1,9}\.\d{1,9}\.\d{1,9}([.+-][0-9A-Za-z.+-]+)?$", max_length=100, examples=["1.4.2+7"])
 ]
-BootloaderVersion = Annotated[str, Field(pattern=r"^\d{1,9}(\.\d{1,9}){0,3}$")]
+BOOTLOADER_PATTERN = r"^\d{1,9}(\.\d{1,9}){0,3}$"
+"""Up to four numbers with dots between."""
+BootloaderVersion = Annotated[str, Field(pattern=BOOTLOADER_PATTERN)]
 Hardware = Annotated[str, Field(pattern=r"^[0-9A-Za-z]([0-9A-Za-z ._:/-]*[0-9A-Za-z])?$", max_length=100)]
 SecurityCounter = Annotated[int, Field(ge=0, lt=1 << 32)]
 _NUMBERS = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:\.(\d{1,9})$|[^+]*\+(\d{1,9})$)?")
@@ -92,6 +93,11 @@ def version_numbers(version: str) -> tuple[int, int, int, int]:
     """Return major, minor, revision and build of a version; what a pre-release is called has no order.
 
     ``1.4.2+7`` and ``1.4.2.7`` have build 7, as MCUboot counts; ``1.4.2-rc1`` has build 0.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is no version.
     """
     match = _NUMBERS.match(version)
     if match is None:
@@ -108,7 +114,7 @@ def bootloader_numbers(version: str) -> tuple[int, ...]:
     ConfigurationError
         If it is no version.
     """
-    if not re.fullmatch(r"\d{1,9}(\.\d{1,9}){0,3}", version):
+    if not re.fullmatch(BOOTLOADER_PATTERN, version):
         raise ConfigurationError(f"{version!r} is no bootloader version: up to four numbers with dots between")
     numbers = tuple(map(int, version.split(".")))
     return (*numbers, *(0,) * (4 - len(numbers)))

@@ -14,7 +14,7 @@ from qdhil.errors import InfraFault
 from qdhil.firmware.bundle import Bundle
 
 _LOOK = "see who else writes to this controller; then try again"
-_FLASH = "flash the baseline by hand, then try again"
+_FLASH = "flash the baseline by hand, or name what runs there as the baseline; then try again"
 _LEFT = "see why the controller left that image or did not boot it (a power cycle does both); then try again"
 
 

@@ -24,7 +24,7 @@ _HEADER_BYTES = 110
 _FIELD = re.compile(rb"[0-9A-Fa-f]{104}")
 _NAME = re.compile(r"[0-9A-Za-z_+-][0-9A-Za-z_.+-]*")
 _NEWC, _CRC = b"070701", b"070702"
-_REGULAR_FILE = 0o100000
+_FILE_KIND, _REGULAR_FILE = 0o170000, 0o100000
 _DEPTH_MAX = 50
 _RECORD_BYTES = 1 << 16
 """More zeros than this behind the archive are no filling of a record."""
@@ -137,11 +137,7 @@ def _members(data: bytes) -> Iterator[tuple[str, bytes]]:
         if name == "TRAILER!!!":
             _check_end(data[end:], size)
             return
-        if (
-            name in seen
-            or not re.fullmatch(r"[0-9A-Za-z_+-][0-9A-Za-z_.+-]*", name)
-            or mode & 0o170000 != _REGULAR_FILE
-        ):
+        if name in seen or not _NAME.fullmatch(name) or mode & _FILE_KIND != _REGULAR_FILE:
             raise _refused("a member twice, with a strange name, or that is no file")
         content = data[start:end]
         if magic == _CRC and sum(content) & 0xFFFFFFFF != checksum:

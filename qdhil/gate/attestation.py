@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from qdhil.keys.trust import Trust
 
 WHAT = "attestation"
+FILE_SUFFIX = ".attestation.json"
+"""What the name of an attestation's file ends with, so that it is found."""
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,11 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from qdhil.errors import ConfigurationError, RefusedError
 from qdhil.gate.verdict import Verdict
-from qdhil.model_files import Strict, read_toml
+from qdhil.model_files import Digest, Strict, read_toml
 
 LOCK_NAME = "baselines.lock.toml"
 _HEADER = "# The accepted firmware of each hardware revision. Written by `qdhil baseline`, reviewed by people.\n"
 
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, Field(min_length=1)]
 
 

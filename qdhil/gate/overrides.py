@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from qdhil.errors import RefusedError
-from qdhil.gate.statement import STATEMENT_TYPE, Digest, Name, Names, Nonce
+from qdhil.gate.statement import STATEMENT_TYPE, Name, Names, Nonce
 from qdhil.gate.verdict import Verdict
 from qdhil.keys.envelope import Envelope, read_envelope, signers_of
 from qdhil.keys.strict_json import as_model, parse_json, to_json
 from qdhil.keys.validity import Timestamp, check_time, expiry, moment, timestamp
-from qdhil.model_files import Strict
+from qdhil.model_files import Digest, Strict
 
 if TYPE_CHECKING:
     from qdhil.gate.attestation import Signed

@@ -15,7 +15,7 @@ from qdhil.errors import RefusedError
 from qdhil.gate.verdict import Verdict
 from qdhil.keys.strict_json import as_model, parse_json, to_json
 from qdhil.keys.validity import Timestamp, moment
-from qdhil.model_files import Strict
+from qdhil.model_files import Digest, Strict
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://in-toto.io/attestation/test-result/v0.1"
@@ -30,7 +30,6 @@ def _sorted_names(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Nonce = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Names = Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_sorted_names)]
 Ratio = float | Literal["inf"] | None

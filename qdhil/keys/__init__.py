@@ -1,1 +1,1 @@
-"""Keys that sign verdicts and overrides: private ones in files and tokens, public ones in ``trust.toml``."""
+"""Keys and what they sign: private ones in files and tokens, public ones in ``trust.toml``, DSSE envelopes, secrets."""

@@ -96,7 +96,7 @@ def seal(
     if onto is not None and (onto.payload, onto.payload_type) != (payload, payload_type):
         raise RefusedError("the envelope to sign holds another statement")
     for signer in signers:
-        signature = signer.sign(_signed_bytes(payload, payload_type))
+        signature = signer.sign(pae(payload, payload_type))
         if signature.keyid in signatures:
             raise RefusedError("the same key signs twice; the threshold counts different keys")
         signatures[signature.keyid] = bytes.fromhex(signature.signature)
@@ -124,7 +124,7 @@ def signers_of(envelope: Envelope, keys: Mapping[str, PublicKey], what: str) -> 
         If a signature is not that of the trusted key it names.
     """
     library = signing()
-    signed = _signed_bytes(envelope.payload, envelope.payload_type)
+    signed = pae(envelope.payload, envelope.payload_type)
     by_keyid = {key.keyid: (name, key) for name, key in keys.items()}
     names = []
     for keyid, signature in envelope.signatures.items():
@@ -139,7 +139,8 @@ def signers_of(envelope: Envelope, keys: Mapping[str, PublicKey], what: str) -> 
     return tuple(names)
 
 
-def _signed_bytes(payload: bytes, payload_type: str) -> bytes:
+def pae(payload: bytes, payload_type: str) -> bytes:
+    """Return the bytes that are signed: DSSE's pre-authentication encoding of a payload and its type."""
     encoded: bytes = signing().Envelope(payload, payload_type, {}).pae()
     return encoded
 

@@ -55,3 +55,21 @@ def signing() -> Any:
         UnverifiedSignatureError=errors.UnverifiedSignatureError,
         **{name: getattr(signer, name) for name in _SIGNER_NAMES},
     )
+
+
+def public_key(pem: str) -> Any:
+    """Return the key whose public half is in PEM.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or of a kind that nobody verifies.
+    """
+    library = signing()
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        return library.SSlibKey.from_crypto(load_pem_public_key(pem.encode()))
+    except UnsupportedAlgorithm as error:
+        raise ValueError("not a supported kind of key") from error

@@ -1,4 +1,4 @@
-"""Keep secrets out of what is written: private keys, PINs, and whatever the environment calls a secret."""
+"""Keep secrets out of what is written and sent: private keys, PINs, and whatever the environment calls a secret."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from qdhil.errors import ConfigurationError
 
@@ -23,6 +24,7 @@ _BARE_KEY = re.compile(
 """A private key in PEM (PKCS#8 or SEC 1) that has lost its first and last line."""
 _PIN_VALUE = re.compile(r"(pin-value=)[^&;\s\"']*", re.IGNORECASE)
 _USER_OF_URL = re.compile(r"(?<=://)[^/\s@]+@")
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def withheld(text: str) -> str:
@@ -66,6 +68,12 @@ def refuse_secrets(arguments: Sequence[str]) -> None:
                 f"{what} in a command line is no secret; name a file that holds it, "
                 "a PIN's by pin-source=, or leave it in the environment"
             )
+
+
+def may_carry_secret(url: str) -> bool:
+    """Return whether a password or a token may travel to a URL: encrypted, or within this machine."""
+    place = urlsplit(url)
+    return place.scheme == "https" or place.hostname in _LOOPBACK
 
 
 def _pattern(secret: str) -> re.Pattern[str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from qdhil.errors import ConfigurationError
-from qdhil.keys.extra import PublicKey, signing
+from qdhil.keys.extra import PublicKey, public_key
 from qdhil.model_files import Strict, read_toml
 
 Hours = Annotated[float, Field(gt=0, le=24 * 366)]
@@ -151,13 +151,9 @@ def load_trust(file: Path, signs: Literal["verdict", "firmware", "audit"] = "ver
 
 
 def _public_key(trusted: TrustedKey, name: str) -> Any:
-    library = signing()
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
     try:
-        key = library.SSlibKey.from_crypto(load_pem_public_key(trusted.public.encode()))
-    except (ValueError, UnsupportedAlgorithm) as error:
+        key = public_key(trusted.public)
+    except ValueError as error:
         raise ConfigurationError(f"trust file, key {name}: not a public key in PEM") from error
     if key.scheme not in SCHEMES:
         raise ConfigurationError(f"trust file, key {name}: {key.scheme} is not among {', '.join(SCHEMES)}")

@@ -52,10 +52,11 @@ class RigDistribution:
             config.option.maxworkerrestart = "0"
 
     def pytest_configure_node(self, node: Any) -> None:
-        """Hand every worker the same run folder and seed."""
+        """Hand every worker the same run folder and seed, and the digest of what it must find."""
         node.workerinput["qdhil"] = {
             "run_folder": str(self._settings.run_folder),
             "order_seed": self._settings.order_seed,
+            "inputs": self._settings.inputs,
         }
 
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> RigScheduling:

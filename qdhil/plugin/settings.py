@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import secrets
 from collections.abc import Mapping
@@ -12,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from qdhil.errors import ConfigurationError
+from qdhil.errors import ConfigurationError, RefusedError
 from qdhil.firmware import Bundle
 from qdhil.gate.policy import Policy, default_policy_file, load_policy
 from qdhil.gate.quarantine import QuarantineEffect, QuarantineEntry, load_quarantine, quarantine_effect
+from qdhil.plugin.authority import note_refused
 from qdhil.rack.config import Rack, Rig, load_rack
 from qdhil.rack.rig_bundles import rig_bundles
 from qdhil.rack.selection import default_rack_file, select_rigs
@@ -45,6 +47,8 @@ class Settings:
         Seed of simulated light instead of the rack file's, if one was given.
     rig_wait_s
         How long a busy rig is waited for.
+    inputs
+        Digest of rack, policy and bundles: every process of a session must have read the same ones.
     """
 
     rack_file: Path
@@ -58,6 +62,7 @@ class Settings:
     order_seed: int
     simulator_seed: int | None
     rig_wait_s: float
+    inputs: str
 
     @property
     def lock_dir(self) -> Path:
@@ -90,7 +95,54 @@ def resolve(config: pytest.Config) -> Settings:
     quarantined = () if quarantine_file is None else load_quarantine(quarantine_file)
     rack, policy = load_rack(rack_file), load_policy(policy_file)
     rigs = select_rigs(rack, config.getoption("rig"))
-    bundles = {name: _bundles(config, name, rig, rack_file) for name, rig in rigs.items()}
+    try:
+        bundles = {name: _bundles(config, name, rig, rack_file) for name, rig in rigs.items()}
+    except RefusedError as error:
+        if not hasattr(config, "workerinput") and not config.getoption("collectonly"):
+            wanted = _given(config, "candidate") or next(iter(rigs.values())).firmware.candidate
+            note_refused(rack, rack_file, rigs, str(wanted), error)
+        raise
+    _check_bundles(bundles)
+    wait_s = config.getoption("rig_wait")
+    if not 0 <= wait_s < math.inf:
+        raise ConfigurationError(f"--rig-wait {wait_s:g}: give a time in seconds, 0 to refuse at once")
+    _check_rigs(rigs, policy)
+    shared: dict[str, Any] = getattr(config, "workerinput", {}).get("qdhil", {})
+    if hasattr(config, "workerinput") and not shared:
+        raise ConfigurationError("this xdist worker was given no run folder: start workers with -n")
+    inputs = _digest_of(rack, policy, bundles)
+    if shared.get("inputs", inputs) != inputs:
+        raise RefusedError("a bundle, the rack file or the policy was exchanged while the session started")
+    seed = config.getoption("rig_seed")
+    if seed is not None and seed < 0:
+        raise ConfigurationError(f"--rig-seed {seed}: give a whole number from 0")
+    order_seed = shared.get("order_seed", seed if seed is not None else secrets.randbits(32))
+    kept = {RACK_NAME: rack_file, POLICY_NAME: policy_file, QUARANTINE_NAME: quarantine_file}
+    _, candidate = next(iter(bundles.values()))
+    return Settings(
+        rack_file=rack_file.resolve(),
+        policy_file=policy_file.resolve(),
+        rack=rack,
+        rigs=rigs,
+        policy=policy,
+        quarantined=quarantined,
+        bundles=bundles,
+        run_folder=_run_folder(config, shared, candidate.version, kept),
+        order_seed=order_seed,
+        simulator_seed=seed,
+        rig_wait_s=wait_s,
+        inputs=inputs,
+    )
+
+
+def _digest_of(rack: Rack, policy: Policy, bundles: Mapping[str, tuple[Bundle, Bundle]]) -> str:
+    """Return what tells whether two processes read the same files."""
+    firmware = {name: [bundle.sha256 for bundle in pair] for name, pair in bundles.items()}
+    return hashlib.sha256(f"{rack.model_dump_json()} {policy.sha256} {firmware}".encode()).hexdigest()
+
+
+def _check_bundles(bundles: Mapping[str, tuple[Bundle, Bundle]]) -> None:
+    """Refuse a comparison of a firmware with itself, or of several."""
     for name, (baseline, candidate) in bundles.items():
         if baseline.sha256 == candidate.sha256:
             raise ConfigurationError(
@@ -100,9 +152,10 @@ def resolve(config: pytest.Config) -> Settings:
         raise ConfigurationError(
             "the selected rigs would compare different firmware; name --rig-baseline and --candidate"
         )
-    wait_s = config.getoption("rig_wait")
-    if not 0 <= wait_s < math.inf:
-        raise ConfigurationError(f"--rig-wait {wait_s:g}: give a time in seconds, 0 to refuse at once")
+
+
+def _check_rigs(rigs: Mapping[str, Rig], policy: Policy) -> None:
+    """Refuse a simulator that is not installed, and a window that holds more than one pulse."""
     for name, rig in rigs.items():
         if rig.simulation is not None:
             provider_module(rig.simulation.provider)
@@ -112,37 +165,22 @@ def resolve(config: pytest.Config) -> Settings:
                 f"policy window.window_ps = {policy.window.window_ps}: wider than the {period_ps:g} ps "
                 f"between the pulses of rig {name}"
             )
-    shared: dict[str, Any] = getattr(config, "workerinput", {}).get("qdhil", {})
-    if hasattr(config, "workerinput") and not shared:
-        raise ConfigurationError("this xdist worker was given no run folder: start workers with -n")
-    seed = config.getoption("rig_seed")
-    if seed is not None and seed < 0:
-        raise ConfigurationError(f"--rig-seed {seed}: give a whole number from 0")
-    order_seed = shared.get("order_seed", seed if seed is not None else secrets.randbits(32))
+
+
+def _run_folder(
+    config: pytest.Config, shared: Mapping[str, Any], candidate: str, kept: Mapping[str, Path | None]
+) -> Path:
+    """Return the session's run folder; where no other process has made it, make it and copy files into it."""
     if "run_folder" in shared:
-        run_folder = Path(shared["run_folder"])
-    elif config.getoption("collectonly"):
-        run_folder = Path(config.getoption("rig_runs"))
-    else:
-        candidate = next(iter(bundles.values()))[1]
-        run_folder = create_run_folder(Path(config.getoption("rig_runs")), candidate.version).resolve()
-        write_bytes(run_folder / RACK_NAME, rack_file.read_bytes())
-        write_bytes(run_folder / POLICY_NAME, policy_file.read_bytes())
-        if quarantine_file is not None:
-            write_bytes(run_folder / QUARANTINE_NAME, quarantine_file.read_bytes())
-    return Settings(
-        rack_file=rack_file.resolve(),
-        policy_file=policy_file.resolve(),
-        rack=rack,
-        rigs=rigs,
-        policy=policy,
-        quarantined=quarantined,
-        bundles=bundles,
-        run_folder=run_folder,
-        order_seed=order_seed,
-        simulator_seed=seed,
-        rig_wait_s=wait_s,
-    )
+        return Path(shared["run_folder"])
+    runs = Path(config.getoption("rig_runs"))
+    if config.getoption("collectonly"):
+        return runs
+    folder = create_run_folder(runs, candidate).resolve()
+    for name, file in kept.items():
+        if file is not None:
+            write_bytes(folder / name, file.read_bytes())
+    return folder
 
 
 def _file(config: pytest.Config, name: str, default: Path) -> Path:

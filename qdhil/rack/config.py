@@ -76,7 +76,7 @@ class FirmwareSource(Strict):
     unsigned: bool = False
     """Take bundles that nobody signed; a physical rig needs this or ``trust``."""
     history: str | None = Field(default=None, min_length=1)
-    """The file that remembers what the rig has ever confirmed, relative to the rack file."""
+    """The file that remembers what the rig has ever confirmed, relative to the rack file; ``{rig}`` is its name."""
     channel: ChannelName = "scpi-block"
     """The way an image gets to the controller; its settings are the table of the same name."""
     scpi_block: ScpiBlock | None = None
@@ -146,7 +146,7 @@ class Rack(Strict):
 
     schema_version: Literal[1]
     lock_dir: str = "/tmp/qdhil-locks"
-    """Folder of the lock files; every user of the host must mean the same one."""
+    """Folder of the lock files, relative to the rack file; every user of the host must mean the same one."""
     roles: str | None = None
     """The file that says who may do what, relative to the rack file; without one nobody is asked."""
     audit: str | None = None
@@ -164,6 +164,16 @@ class Rack(Strict):
                     raise ValueError(f"rigs {owner[resource]} and {name} share {resource}")
         return self
 
+    @model_validator(mode="after")
+    def _histories_not_shared(self) -> Rack:
+        owner: dict[str, str] = {}
+        for name, rig in self.rigs.items():
+            history = rig.firmware.history
+            if history is not None and owner.setdefault(history.replace("{rig}", name), name) != name:
+                other = owner[history.replace("{rig}", name)]
+                raise ValueError(f'rigs {other} and {name} share the history {history}: history = "{{rig}}.{history}"')
+        return self
+
 
 def load_rack(file: Path) -> Rack:
     """Read and check a rack file.
@@ -173,4 +183,5 @@ def load_rack(file: Path) -> Rack:
     ConfigurationError
         With every error of the file and its path, one a line.
     """
-    return read_toml(file, Rack, "rack file")
+    rack = read_toml(file, Rack, "rack file")
+    return rack.model_copy(update={"lock_dir": str(file.parent.resolve() / rack.lock_dir)})

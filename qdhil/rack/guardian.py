@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import IO
 
 from qdhil.audit import open_audit
-from qdhil.errors import InfraFault, QdhilError
+from qdhil.errors import InfraFault, QdhilError, RecordFault
 from qdhil.firmware import Bundle
 from qdhil.rack import config
 from qdhil.rack.lease import lease
 from qdhil.rack.restoration import restore_baseline
 from qdhil.rack.rig import Rig
-from qdhil.rack.service_state import end_visit, state_of, take_out_of_service
+from qdhil.rack.service_state import end_visit, has_lost_its_note, state_of, take_out_of_service
 from qdhil.rack.simulated import is_served
 
 _READY = b"ready\n"
@@ -159,9 +159,11 @@ def put_right(charge: Charge) -> None:
 
 
 def _is_left(charge: Charge) -> bool:
-    """Whether the note of this visit is still there."""
+    """Whether this visit was not ended: its note is there, or has gone, which an ending never brings about."""
     visit = state_of(charge.rig, charge.lock_dir).visit
-    return visit is not None and visit.id == charge.visit
+    if visit is None:
+        return has_lost_its_note(charge.rig, charge.lock_dir)
+    return visit.id == charge.visit
 
 
 def _restore(charge: Charge) -> None:
@@ -194,7 +196,10 @@ def _has_ended(description: config.Rig) -> bool:
 
 def _say(charge: Charge, outcome: str, line: str) -> None:
     _log(charge, line)
-    open_audit(charge.audit).append("rig.restore", charge.rig, outcome, {"guardian": True, "reason": line})
+    try:
+        open_audit(charge.audit).append("rig.restore", charge.rig, outcome, {"guardian": True, "reason": line})
+    except RecordFault as error:  # the rig is as the line says all the same
+        _log(charge, str(error))
 
 
 def _log(charge: Charge, line: str) -> None:

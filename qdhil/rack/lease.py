@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from qdhil.errors import ConfigurationError, InfraFault
-from qdhil.rack.notes import shared_file, whoami
+from qdhil.rack.notes import read_note, shared_file, whoami
 from qdhil.rack.service_state import RigState, state_of
 
 _POLL_S = 0.1
@@ -61,13 +61,13 @@ def lease(
     lock = FileLock(shared_file(lock_dir, f"{rig}.lock"), thread_local=False)
     note = lock_dir / f"{rig}.holder.json"
     if not out_of_service_too:
-        _refuse_out_of_service(state_of(rig, lock_dir))  # not after a wait only
+        refuse_out_of_service(state_of(rig, lock_dir))  # not after a wait only
     try:
-        lock.acquire(timeout=0)
+        _acquire(lock, 0.0)
     except Timeout:
         on_wait(f"rig {rig} is held by {holder(rig, lock_dir)}; waiting up to {wait_s:g} s")
         try:
-            lock.acquire(timeout=wait_s, poll_interval=_POLL_S)
+            _acquire(lock, wait_s)
         except Timeout as error:
             raise InfraFault(
                 rig,
@@ -79,10 +79,12 @@ def lease(
             ) from error
     try:
         with suppress(OSError):  # another user's leftover note can't be replaced; the lock is what counts
-            note.write_text(json.dumps(whoami()))
+            note.unlink(missing_ok=True)
+            with note.open("x") as stream:
+                json.dump(whoami(), stream)
         state = state_of(rig, lock_dir)
         if not out_of_service_too:
-            _refuse_out_of_service(state)
+            refuse_out_of_service(state)
         yield state
     finally:
         with suppress(OSError):
@@ -93,7 +95,7 @@ def lease(
 def holder(rig: str, lock_dir: Path) -> str:
     """Return who holds a rig, as its holder wrote it."""
     try:
-        note = json.loads((lock_dir / f"{rig}.holder.json").read_text())
+        note = json.loads(read_note(lock_dir / f"{rig}.holder.json"))
         return f"{note['who']}, process {note['process']}, since {note['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "a process that left no note"
@@ -103,14 +105,26 @@ def is_held(rig: str, lock_dir: Path) -> bool:
     """Return whether some process holds the rig now."""
     lock = FileLock(shared_file(lock_dir, f"{rig}.lock"), thread_local=False)
     try:
-        lock.acquire(timeout=0)
+        _acquire(lock, 0.0)
     except Timeout:
         return True
     lock.release()
     return False
 
 
-def _refuse_out_of_service(state: RigState) -> None:
+def _acquire(lock: FileLock, timeout_s: float) -> None:
+    """Take a lock or raise Timeout; a lock file that is none, or on a disk that can't be written, is a mistake."""
+    try:
+        lock.acquire(timeout=timeout_s, poll_interval=_POLL_S)
+    except Timeout:
+        raise
+    except OSError as error:
+        why = f"lock {lock.lock_file}: {error.strerror}"
+        raise ConfigurationError(f"{why}; put it right, or set lock_dir in the rack file") from error
+
+
+def refuse_out_of_service(state: RigState) -> None:
+    """Raise InfraFault for a rig that is out of service; somebody may say so while another holds it."""
     if (why := state.out_of_service) is not None:
         raise InfraFault(
             state.rig,

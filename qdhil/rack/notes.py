@@ -11,11 +11,15 @@ import getpass
 import os
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
+from qdhil.durable_files import flush_folder
 from qdhil.errors import ConfigurationError
+from qdhil.regular_files import open_regular, read_regular
 
 _BLOCK_BYTES = 4096
+_LONGEST_NAME_BYTES = 200
 
 
 def shared_file(lock_dir: Path, name: str) -> Path:
@@ -31,9 +35,13 @@ def shared_file(lock_dir: Path, name: str) -> Path:
             lock_dir.mkdir(parents=True, exist_ok=True)
             lock_dir.chmod(0o1777)
         file = lock_dir / name
-        if not file.exists():
-            file.touch()
-            file.chmod(0o666)  # for every user of the host, whatever the umask
+        with suppress(FileExistsError):
+            # O_EXCL: a link that somebody left there must not lead out of the folder
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            try:
+                os.fchmod(descriptor, 0o666)  # for every user of the host, whatever the umask
+            finally:
+                os.close(descriptor)
     except OSError as error:
         raise ConfigurationError(f"lock folder {lock_dir}: {error.strerror}; set lock_dir in the rack file") from error
     return file
@@ -51,7 +59,7 @@ def write_note(file: Path, text: str) -> None:
     if len(data) > _BLOCK_BYTES:
         raise OSError(f"a note of {len(data)} bytes; at most {_BLOCK_BYTES}")
     # without O_CREAT, which a sticky folder forbids on a file of somebody else
-    descriptor = os.open(file, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = open_regular(file, os.O_RDWR | os.O_NOFOLLOW)
     try:
         if data:
             os.pwrite(descriptor, data.ljust(_BLOCK_BYTES), 0)
@@ -60,7 +68,7 @@ def write_note(file: Path, text: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    _flush_folder(file.parent)
+    flush_folder(file.parent)
 
 
 def read_note(file: Path) -> str:
@@ -72,9 +80,18 @@ def read_note(file: Path) -> str:
         If it can't be read.
     """
     try:
-        return file.read_text().strip()
+        data = read_regular(file, _BLOCK_BYTES + 1, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:
         return ""
+    if len(data) > _BLOCK_BYTES:
+        raise OSError(f"longer than the {_BLOCK_BYTES} bytes of a note")
+    return data.decode().strip()
+
+
+def one_line(text: str, size_max_bytes: int) -> str:
+    """Return a text as one line that fits into a note, without what is no character."""
+    line = "".join(sign if sign.isprintable() else "?" for sign in " ".join(text.split()))
+    return line.encode()[:size_max_bytes].decode(errors="ignore")
 
 
 def whoami() -> dict[str, str | int]:
@@ -85,12 +102,8 @@ def whoami() -> dict[str, str | int]:
     except (KeyError, OSError):
         user = str(os.getuid())
     who = f"{user}@{socket.gethostname()}" + (f"#{run}" if run else "")
-    return {"who": who, "process": os.getpid(), "since": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    return {
+        "who": one_line(who, _LONGEST_NAME_BYTES),
+        "process": os.getpid(),
+        "since": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }

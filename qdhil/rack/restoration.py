@@ -73,7 +73,8 @@ def restore_left(
     Raises
     ------
     InfraFault
-        If the baseline could not be restored: the rig is out of service now.
+        If the baseline could not be restored: the rig is out of service now, unless its last holder found another
+        one in service.
     """
     from qdhil.rack.rig import Rig
 
@@ -81,8 +82,11 @@ def restore_left(
     try:
         restore_baseline(there, baseline, gone=lambda: served.has_ended)
     except InfraFault as fault:
-        reason = f"{left.holder} died with candidate {left.candidate.version} on it, and baseline {baseline.version} "
-        take_out_of_service(rig, lock_dir, f"{reason} could not be restored: {fault}")
+        if left.baseline.sha256 != baseline.sha256:  # a mistake of this run takes nobody's rig away
+            raise _other_baseline(rig, baseline, left, fault) from fault
+        died = f"{left.holder} died with candidate {left.candidate.version} on it"
+        reason = f"{died}, and baseline {baseline.version} could not be restored: {fault}"
+        take_out_of_service(rig, lock_dir, reason)
         raise
     finally:
         there.close()
@@ -90,6 +94,18 @@ def restore_left(
     return (
         f"{left.holder} died with candidate {left.candidate.version} on it (since {left.since}); "
         f"baseline {baseline.version} booted, confirmed and verified"
+    )
+
+
+def _other_baseline(rig: str, baseline: Bundle, left: Visit, fault: InfraFault) -> InfraFault:
+    return InfraFault(
+        rig,
+        "controller",
+        f"firmware after {left.holder} died",
+        f"unknown ({fault.quantity}: {fault.last_value})",
+        f"{baseline.version}, confirmed",
+        f"{left.baseline.version} was in service when it was left: name that as --rig-baseline, or qdhil rigs restore "
+        f"{rig}",
     )
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from qdhil.firmware.bundle import Bundle, find_bundle
-from qdhil.firmware.rollback import NOTHING_INSTALLED, Installed, read_history, record_confirmed
+from qdhil.firmware.history import NOTHING_INSTALLED, Installed, read_history, record_confirmed
 from qdhil.keys.trust import Trust, load_trust
 from qdhil.rack.config import Rig
 from qdhil.rack.selection import bundle_folder
@@ -55,9 +55,8 @@ def rig_trust(rig: Rig, rack_file: Path) -> Trust | None:
 
 def rig_history(name: str, rig: Rig, rack_file: Path) -> Installed:
     """Return what a rig has confirmed, as far as its history file knows."""
-    if rig.firmware.history is None:
-        return NOTHING_INSTALLED
-    return read_history(rack_file.parent / rig.firmware.history, name)
+    file = _history_file(name, rig, rack_file)
+    return NOTHING_INSTALLED if file is None else read_history(file, name)
 
 
 def remember_confirmed(name: str, rig: Rig, rack_file: Path, bundle: Bundle) -> None:
@@ -68,5 +67,11 @@ def remember_confirmed(name: str, rig: Rig, rack_file: Path, bundle: Bundle) -> 
     RecordFault
         If it can't be written.
     """
-    if rig.firmware.history is not None:
-        record_confirmed(rack_file.parent / rig.firmware.history, name, bundle.manifest, datetime.now(UTC))
+    file = _history_file(name, rig, rack_file)
+    if file is not None:
+        record_confirmed(file, name, bundle.manifest, datetime.now(UTC))
+
+
+def _history_file(name: str, rig: Rig, rack_file: Path) -> Path | None:
+    history = rig.firmware.history
+    return None if history is None else rack_file.parent / history.replace("{rig}", name)

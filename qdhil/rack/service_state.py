@@ -16,10 +16,11 @@ from typing import Protocol, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from qdhil.errors import ConfigurationError, InfraFault
+from qdhil.keys.secrets import withheld
 from qdhil.model_files import Strict
-from qdhil.rack.notes import read_note, shared_file, whoami, write_note
+from qdhil.rack.notes import one_line, read_note, shared_file, whoami, write_note
 
-_LONGEST_REASON = 1000
+_LONGEST_REASON_BYTES = 1500
 
 
 class _Firmware(Protocol):
@@ -119,7 +120,7 @@ def take_out_of_service(rig: str, lock_dir: Path, reason: str) -> None:
     InfraFault
         If the note can't be written.
     """
-    line = " ".join(reason.split())[:_LONGEST_REASON]
+    line = one_line(withheld(reason), _LONGEST_REASON_BYTES)
     _write(rig, lock_dir, "out-of-service", OutOfService(reason=line, **whoami()))
 
 
@@ -137,6 +138,11 @@ def state_of(rig: str, lock_dir: Path) -> RigState:
     except _UnreadableError as error:
         return RigState(rig, None, OutOfService(reason=str(error), who="nobody known", process=None, since="unknown"))
     return RigState(rig, visit, out_of_service)
+
+
+def has_lost_its_note(rig: str, lock_dir: Path) -> bool:
+    """Whether somebody removed the note of a visit that was begun: qdhil empties that file and never removes it."""
+    return not (lock_dir / _file(rig, "visit")).exists()
 
 
 class _UnreadableError(Exception):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qdhil.errors import InfraFault, RecordFault
 from qdhil.rack.guardian import Charge, Guardian
 from qdhil.rack.restoration import restore_baseline
-from qdhil.rack.service_state import begin_visit, end_visit, take_out_of_service
+from qdhil.rack.service_state import begin_visit, end_visit, state_of, take_out_of_service
 from qdhil.rack.simulated import Served
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class GuardedVisit:
         self._audit = audit
         self._guardian: Guardian | None = None
         self._has_begun = self._is_lost = False
+        self._id = ""
 
     def begin(self) -> None:
         """Write the note and start the guardian, while the confirmed baseline runs; once is enough.
@@ -74,14 +75,35 @@ class GuardedVisit:
         name, ends = self._rig.name, self._served.ends_with_holder
         self._audit.append(_ACTION, name, "begun", {"candidate": self._candidate.sha256})
         note = begin_visit(name, self._lock_dir, self._baseline, self._candidate, ends_with_holder=ends)
+        self._id, audit = note.id, self._audit.file
         charge = Charge(
-            name, self._rig.description, self._baseline, self._lock_dir, note.id, ends, self._log, self._audit.file
+            name,
+            self._rig.description,
+            self._baseline,
+            self._lock_dir,
+            note.id,
+            ends,
+            self._log,
+            None if audit is None else audit.resolve(),
         )
         try:
             self._guardian = Guardian(charge)
         except InfraFault:
             end_visit(name, self._lock_dir)
             raise
+
+    def check_alone(self) -> None:
+        """Raise InfraFault if the visit's note is gone: with it went the lock, and others may use the rig too."""
+        visit = state_of(self._rig.name, self._lock_dir).visit
+        if self._has_begun and (visit is None or visit.id != self._id):
+            raise InfraFault(
+                self._rig.name,
+                "lease",
+                "note of this visit",
+                "missing" if visit is None else f"of {visit.holder}",
+                f"as it was written to {self._lock_dir}",
+                "nobody may remove that folder while a rig is in use; then try again",
+            )
 
     def restore(self) -> None:
         """Boot the confirmed baseline and verify it, in the middle of the visit.

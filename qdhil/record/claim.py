@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from qdhil.errors import ConfigurationError, RefusedError
+from qdhil.gate.attestation import FILE_SUFFIX
 from qdhil.gate.statement import Claim
 from qdhil.keys.validity import expiry, timestamp
 from qdhil.model_files import describe, read_json
@@ -20,7 +21,7 @@ from qdhil.record.recheck import recheck
 from qdhil.record.run_folder import RACK_NAME, RUN_NAME
 from qdhil.record.schemas import RunRecord, VerdictRecord
 
-SIGNED_SUFFIXES = (".attestation.json", ".override.json", ".revocation.json")
+SIGNED_SUFFIXES = (FILE_SUFFIX, ".override.json", ".revocation.json")
 """Files beside a run's evidence that are about it and not part of it."""
 RING_TAG = "ring"
 _NOT_EVIDENCE = frozenset({"ratio", "low", "high"})

@@ -17,12 +17,11 @@ from pydantic import AwareDatetime, Field, ValidationError
 
 from qdhil.errors import RefusedError
 from qdhil.gate.verdict import Verdict
-from qdhil.model_files import Strict, describe, read_json
+from qdhil.model_files import Digest, Strict, describe, read_json
 from qdhil.rack.config import load_rack
 from qdhil.record.run_folder import BLOCKS_NAME, POLICY_NAME, RACK_NAME, RUN_NAME, VERDICT_NAME
 from qdhil.record.schemas import ComparisonRecord, EstimateRecord, FirmwareRecord, RunRecord, VerdictRecord
 
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _PATH = re.compile(r"records/([0-9a-f]{2})/(\1[0-9a-f]{62})\.json")
 
 

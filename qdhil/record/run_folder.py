@@ -27,6 +27,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from qdhil.durable_files import replace_file
 from qdhil.errors import ConfigurationError, InfraFault, RecordFault
 from qdhil.gate.blocks import Arm, Block
 
@@ -74,13 +75,8 @@ def write_bytes(file: Path, data: bytes) -> None:
     RecordFault
         If it can't be written.
     """
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        with beside.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(file)
+        replace_file(file, data)
     except OSError as error:
         raise RecordFault(f"{file} can't be written: {error.strerror}") from error
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPException
@@ -12,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from qdhil.errors import ConfigurationError, QdhilError, RefusedError, UndecidedError
 from qdhil.exit_codes import ExitCode
+from qdhil.gate.attestation import FILE_SUFFIX
 from qdhil.keys.strict_json import SIZE_MAX_BYTES, parse_json
 
 if TYPE_CHECKING:
     import ssl
+    from urllib.request import OpenerDirector, Request
 
     from qdhil.gate.attestation import Wanted
     from qdhil.rollout.device_file import Attestations
 
-SUFFIX = ".attestation.json"
 TOKEN_VARIABLE = "QDHIL_AGENT_TOKEN"
 _REASON_S = 5.0
 
@@ -46,9 +49,39 @@ def read_attestation(file: Path) -> bytes:
         raise ConfigurationError(f"attestation {file}: {error.strerror}") from error
 
 
+def read_at_rest(file: Path) -> bytes:
+    """Return what lies in a file that nobody stands by to type in: a pipe is refused, not waited for.
+
+    Raises
+    ------
+    OSError
+        If it can't be read, or is no file.
+    """
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a file", str(file))
+        with os.fdopen(descriptor, "rb", closefd=False) as stream:
+            return stream.read(SIZE_MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)
+
+
+def found_beside(image: Path) -> bytes:
+    """Return the attestation that lies beside an image, as ``IMAGE.attestation.json``."""
+    return _at_rest(image.with_name(image.name + FILE_SUFFIX))
+
+
 def from_folder(folder: Path, firmware_sha256: str) -> bytes:
     """Return the attestation of a firmware from ``FOLDER/SHA256.attestation.json``."""
-    return read_attestation(folder / f"{firmware_sha256}{SUFFIX}")
+    return _at_rest(folder / f"{firmware_sha256}{FILE_SUFFIX}")
+
+
+def _at_rest(file: Path) -> bytes:
+    try:
+        return read_at_rest(file)
+    except OSError as error:
+        raise ConfigurationError(f"attestation {file}: {error.strerror}") from error
 
 
 @dataclass(frozen=True)
@@ -80,24 +113,29 @@ class Endpoint:
         ConfigurationError
             If the token or the certificates can't be used.
         """
-        import urllib.error
-        import urllib.request
+        from urllib.request import HTTPSHandler, Request
 
-        handlers = [urllib.request.ProxyHandler({}), _no_redirects()]
-        if (self.settings.url or "").startswith("https:"):
-            handlers.append(urllib.request.HTTPSHandler(context=self._tls()))
-        opener = urllib.request.build_opener(*handlers)
-        request = urllib.request.Request(self._address(wanted), headers=self._headers())
+        from qdhil.rollout.direct_http import direct_opener, within
+
+        is_encrypted = (self.settings.url or "").startswith("https:")
+        opener = direct_opener(HTTPSHandler(context=self._tls())) if is_encrypted else direct_opener()
+        request = Request(self._address(wanted), headers=self._headers())
         try:
-            with opener.open(request, timeout=self.settings.timeout_s) as answer:
-                return _body(answer, monotonic() + self.settings.timeout_s)
-        except urllib.error.HTTPError as error:
-            with error:
-                raise _without_attestation(error.code, error) from None
+            return within(self.settings.timeout_s, lambda: self._answered(opener, request))
         except (OSError, ValueError, HTTPException) as error:
             # a URLError has the cause as its reason
             reason = getattr(error, "reason", None) or error
             raise GateFault(f"gate {self.settings.url}: no answer ({type(reason).__name__})") from None
+
+    def _answered(self, opener: OpenerDirector, request: Request) -> bytes:
+        from urllib.error import HTTPError
+
+        try:
+            with opener.open(request, timeout=self.settings.timeout_s) as answer:
+                return _body(answer, monotonic() + self.settings.timeout_s)
+        except HTTPError as error:
+            with error:
+                raise _without_attestation(error.code, error) from None
 
     def _address(self, wanted: Wanted) -> str:
         from urllib.parse import urlencode
@@ -138,18 +176,6 @@ class Endpoint:
             return ssl.create_default_context(cafile=None if ca_file is None else str(self.folder / ca_file))
         except OSError as error:
             raise ConfigurationError(f"certificates {ca_file}: can't be used") from error
-
-
-def _no_redirects() -> Any:
-    import urllib.request
-
-    class Here(urllib.request.HTTPRedirectHandler):
-        """An answer from elsewhere is none; a token must not go there either."""
-
-        def redirect_request(self, *_: object) -> None:
-            return None
-
-    return Here()
 
 
 def _body(answer: Any, until: float) -> bytes:

@@ -37,7 +37,10 @@ def pending_again(state: RolloutState, device: str, detail: str) -> RolloutState
 def put_back(state: RolloutState, reason: str) -> RolloutState:
     """Return the state with the wave at work on its way back to the baseline: nothing stays on trial unwatched."""
     for name in in_phase(state.devices, "installing", "trial", "confirming"):
-        state = changed(state, name, phase="reverting", then="pending", detail=reason)
+        if _untouched(state.devices[name]):
+            state = _left_alone(state, name, reason)
+        else:
+            state = changed(state, name, phase="reverting", then="pending", detail=reason)
     return wave_over(state)
 
 
@@ -87,6 +90,9 @@ def rolling_back(
 ) -> RolloutState:
     """Return the state with devices on their way back to the baseline for good; ended where none is left."""
     for name in devices:
+        if _untouched(state.devices[name]):
+            state = _left_alone(state, name, outcome)
+            continue
         then = "failed" if state.devices[name].phase == "reverting" and state.devices[name].then == "failed" else None
         state = changed(state, name, phase="reverting", then=then or "reverted", stuck=False)
     state = wave_over(state).model_copy(
@@ -95,6 +101,16 @@ def rolling_back(
     if in_phase(state.devices, "reverting"):
         return state
     return state.model_copy(update={"phase": ending, "held": None})
+
+
+def _untouched(device: Device) -> bool:
+    """Whether a device is not to be booted either: nobody has looked yet at what it runs, or who has it."""
+    return device.phase == "installing" and not device.begun
+
+
+def _left_alone(state: RolloutState, device: str, detail: str) -> RolloutState:
+    attempts = max(0, state.devices[device].attempts - 1)
+    return changed(state, device, phase="pending", attempts=attempts, detail=detail)
 
 
 def _losses(devices: Mapping[str, Device], names: list[str]) -> str:

@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from qdhil.model_files import Strict, read_toml
+from qdhil.keys.secrets import may_carry_secret
+from qdhil.model_files import Digest, Strict, read_toml
 
 Text = Annotated[str, Field(min_length=1)]
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class Attestations(Strict):
@@ -41,8 +41,7 @@ class Attestations(Strict):
     @property
     def private(self) -> bool:
         """Whether a token may travel to the endpoint: encrypted, or within this machine."""
-        place = urlsplit(self.url or "")
-        return place.scheme == "https" or place.hostname in _LOOPBACK
+        return may_carry_secret(self.url or "")
 
 
 class DeviceFile(Strict):
@@ -55,7 +54,7 @@ class DeviceFile(Strict):
     """Rollout ring of the device."""
     trust: Text = "trust.toml"
     """Whose signatures count."""
-    policy_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    policy_sha256: Digest | None = None
     """The policy that must have decided; without it, any that the trust file's requirements allow."""
     nonces: Text | None = None
     """Keeps what was accepted, so that an attestation opens once; only the device may write there."""

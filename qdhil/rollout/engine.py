@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from qdhil.errors import InfraFault
 from qdhil.rollout import machine
 from qdhil.rollout.changes import in_phase
-from qdhil.rollout.lock import asked
+from qdhil.rollout.lock import ask_lock
 from qdhil.rollout.narration import Narrator
 from qdhil.rollout.state import JournalEntry, RolloutState, Wish
 
@@ -76,6 +76,7 @@ class Engine:
         self._parts = parts
         self.state = state
         self._narrator = Narrator(parts.authority, parts.say)
+        self._baking: tuple[str, float] = "", 0.0
 
     def resume(self) -> None:
         """Go on after a hold or a kill: look at the confirmed devices again, and have the lock asked anew."""
@@ -91,7 +92,8 @@ class Engine:
     def wish(self, wish: Wish) -> None:
         """Do what a person asks."""
         self._keep(machine.after_wish(self.state, wish), "asked", self.state.name, wish)
-        self._parts.store.wish(None)
+        if self._parts.store.wished() == wish:  # not one that came meanwhile
+            self._parts.store.wish(None)
 
     def run(self, *, until_idle: bool = False) -> RolloutState:
         """Act until the rollout ends, is held or is interrupted, and return its state.
@@ -105,9 +107,11 @@ class Engine:
             if not self.state.is_final and (wish := self._parts.store.wished()) is not None:
                 self.wish(wish)
             action = machine.next_action(self.state, self._parts.plan)
-            if action is None or (action.verb == "bake" and not self._baked(action.until) and until_idle):
+            if action is None:
                 break
             if action.verb == "bake" and not self._baked(action.until):
+                if until_idle:
+                    break
                 time.sleep(WISH_POLL_S)
                 continue
             with suppress(_PutAsideError):
@@ -142,7 +146,7 @@ class Engine:
     def _ask(self, name: str) -> None:
         """Ask the lock of the ring at work; nothing else opens it."""
         plan, rollout = self._parts.plan, self.state.rollout
-        opening = asked(
+        opening = ask_lock(
             plan,
             plan.rings[self.state.ring],
             self._parts.folder,
@@ -195,9 +199,13 @@ class Engine:
         number, time_ = self.state.revision if revision is None else revision, _now().isoformat(timespec="milliseconds")
         return JournalEntry(revision=number, time=time_, what=what, subject=subject, outcome=outcome)
 
-    @staticmethod
-    def _baked(until: str) -> bool:
-        return _now() >= datetime.fromisoformat(until)
+    def _baked(self, until: str) -> bool:
+        """Return whether a wave has baked; a clock that is set meanwhile makes it neither shorter nor endless."""
+        if self._baking[0] != until:
+            bake_time_s = self._parts.plan.rings[self.state.ring].bake_time_s
+            left_s = min((datetime.fromisoformat(until) - _now()).total_seconds(), bake_time_s)
+            self._baking = until, time.monotonic() + left_s
+        return time.monotonic() >= self._baking[1]
 
 
 def _now() -> datetime:

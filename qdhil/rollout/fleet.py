@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from qdhil.firmware import Bundle
     from qdhil.rollout.plan import Plan, Ring
 
-DevicePhase = Literal["baseline", "installing", "trial", "confirmed", "failed", "unreachable", "unknown"]
+ReportedPhase = Literal["baseline", "installing", "trial", "confirmed", "failed", "unreachable", "unknown"]
 """``baseline``, confirmed; ``installing``, not done yet; ``trial``: the candidate runs unconfirmed; ``confirmed``: the
 candidate, for good; ``failed``: the device says that installing failed; ``unknown``: it runs something else."""
 
@@ -37,7 +37,7 @@ class DeviceState:
         Its self-test; ``None`` where it has none. A sick device stops its own installation.
     """
 
-    phase: DevicePhase
+    phase: ReportedPhase
     digest: str
     detail: str
     healthy: bool | None

@@ -11,7 +11,7 @@ from qdhil.errors import ConfigurationError
 from qdhil.exit_codes import ExitCode
 from qdhil.rollout.engine import Engine, Parts
 from qdhil.rollout.fleet import open_fleet
-from qdhil.rollout.preparation import Prepared, check_same, first_state, rings_of
+from qdhil.rollout.preparation import Prepared, check_bundles, check_same, first_state, rings_of
 from qdhil.rollout.state import JournalEntry, RolloutState, Wish
 from qdhil.rollout.store import Store, open_store
 
@@ -69,16 +69,16 @@ class Foreground:
             return engine.run(until_idle=once)
 
     def abort(self, wish: Wish) -> RolloutState:
-        """Abort a rollout that no process runs."""
+        """Abort a rollout that no process runs, also where the plan's rings were changed since it was started."""
         with self._working() as (store, fleet):
             state = loaded(store, self.prepared.plan.name)
+            if state.phase == "done":
+                raise ConfigurationError(f"rollout {state.name} is done, and stays so; roll another firmware out")
             if state.is_final:
                 return state
-            check_same(self.prepared, state)
+            check_bundles(self.prepared, state)
             store.wish(wish)
-            engine = self._engine(store, fleet, state)
-            engine.resume()
-            return engine.run()
+            return self._engine(store, fleet, state).run()
 
     @contextmanager
     def _working(self) -> Iterator[tuple[Store, Fleet]]:
@@ -94,10 +94,12 @@ class Foreground:
 
 
 def loaded(store: Store, name: str) -> RolloutState:
-    """Return a rollout's state; ConfigurationError if it was never started."""
+    """Return a rollout's state; ConfigurationError if it was never started, or the state is another rollout's."""
     state = store.load()
     if state is None:
         raise ConfigurationError(f"rollout {name} was never started")
+    if state.name != name:
+        raise ConfigurationError(f"rollout {name}: its state is that of rollout {state.name}; put its own back")
     return state
 
 

@@ -206,7 +206,7 @@ class GoosebitFleet:
         """Return the server's number of a bundle's image, which is put there where it is missing."""
         if bundle.sha256 not in self._numbers:
             number = self._uploaded(bundle)
-            if hashlib.sha256(self._api.download(number)).hexdigest() != bundle.sha256:
+            if hashlib.sha256(self._api.download(number, len(bundle.image))).hexdigest() != bundle.sha256:
                 raise ConfigurationError(f"goosebit has another file as firmware {bundle.version}")
             self._numbers[bundle.sha256] = number
         number = self._numbers[bundle.sha256]

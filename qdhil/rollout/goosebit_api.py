@@ -14,19 +14,18 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import quote, urlencode, urlsplit
-from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
+from urllib.request import Request
 
 from qdhil.errors import ConfigurationError, InfraFault
+from qdhil.keys.secrets import may_carry_secret
+from qdhil.rollout.direct_http import direct_opener
 
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _ANSWER_MAX_BYTES = 64 << 20
-
-
-class _Here(HTTPRedirectHandler):
-    """Credentials go to the server that was named, and to no other."""
-
-    def redirect_request(self, *_: object) -> None:
-        return None
+_FIELDS = {
+    "devices": {"id", "feed", "force_update", "hardware", "last_state", "polling", "sw_version", "update_mode"},
+    "rollouts": {"id", "feed", "paused", "software"},
+    "software": {"id", "compatibility", "hash", "size"},
+}
 
 
 class GoosebitApi:
@@ -47,11 +46,10 @@ class GoosebitApi:
         self._credentials = credentials
         self._timeout_s = timeout_s
         self._token = ""
-        self._opener: OpenerDirector = build_opener(ProxyHandler({}), _Here())
-        place = urlsplit(url)
-        if place.scheme != "https" and place.hostname not in _LOOPBACK:
+        self._opener = direct_opener()
+        if not may_carry_secret(url):
             raise ConfigurationError("goosebit: a password must not travel in clear; use https")
-        if "@" in place.netloc:
+        if "@" in urlsplit(url).netloc:
             raise ConfigurationError("goosebit: no password in url; name a credentials file")
 
     def devices(self) -> list[dict[str, Any]]:
@@ -101,10 +99,10 @@ class GoosebitApi:
         except (ValueError, LookupError, TypeError):
             raise _fault("upload", "an answer that is not goosebit's") from None
 
-    def download(self, software: int) -> bytes:
-        """Return a file as devices get it."""
+    def download(self, software: int, size_bytes: int) -> bytes:
+        """Return a file as devices get it, up to a byte more than it should have."""
         try:
-            return self._send("GET", f"/api/v1/download/{software}")
+            return self._send("GET", f"/api/v1/download/{software}", answer_max_bytes=size_bytes + 1)
         except HTTPError as error:
             with error:
                 raise _fault("download", f"status {error.code}") from None
@@ -112,7 +110,9 @@ class GoosebitApi:
     def _listed(self, what: str) -> list[dict[str, Any]]:
         answer = self._call("GET", what)
         found = answer.get(what) if isinstance(answer, dict) else None
-        if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        if not isinstance(found, list) or not all(
+            isinstance(entry, dict) and entry.keys() >= _FIELDS[what] for entry in found
+        ):
             raise _fault(what, "an answer that is not goosebit's")
         return found
 
@@ -126,13 +126,20 @@ class GoosebitApi:
         except ValueError:
             raise _fault(what, "an answer that is not JSON") from None
 
-    def _send(self, method: str, path: str, data: bytes | None = None, content: str = "application/json") -> bytes:
+    def _send(
+        self,
+        method: str,
+        path: str,
+        data: bytes | None = None,
+        content: str = "application/json",
+        answer_max_bytes: int = _ANSWER_MAX_BYTES,
+    ) -> bytes:
         """Send a request, with a new token where the server has forgotten the old one."""
         for attempt in ("known token", "new token"):
             token = self._token or self._log_in()
             headers = {"Authorization": f"Bearer {token}", "Content-Type": content}
             try:
-                return self._exchange(Request(f"{self._url}{path}", data, headers, method=method))
+                return self._exchange(Request(f"{self._url}{path}", data, headers, method=method), answer_max_bytes)
             except HTTPError as error:
                 if error.code != HTTPStatus.UNAUTHORIZED or attempt == "new token":
                     raise
@@ -166,10 +173,10 @@ class GoosebitApi:
             ) from None
         return name.strip(), password.strip()
 
-    def _exchange(self, request: Request) -> bytes:
+    def _exchange(self, request: Request, answer_max_bytes: int = _ANSWER_MAX_BYTES) -> bytes:
         try:
             with self._opener.open(request, timeout=self._timeout_s) as answer:
-                return bytes(answer.read(_ANSWER_MAX_BYTES))
+                return bytes(answer.read(answer_max_bytes))
         except HTTPError:
             raise
         except (OSError, HTTPException) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import stat
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from qdhil.errors import ConfigurationError
 from qdhil.gate.attestation import Verified, Wanted, verify
 from qdhil.gate.nonces import NonceStore
 from qdhil.keys.trust import load_trust
-from qdhil.rollout.attestations import SUFFIX, Endpoint, from_folder, read_attestation
+from qdhil.rollout.attestations import Endpoint, found_beside, from_folder, read_attestation
 from qdhil.rollout.device_file import DeviceFile
 
 _DIGEST = re.compile(r"(sha256:)?([0-9a-f]{64})")
@@ -46,6 +47,8 @@ class Image:
             return cls(match[2], None)
         file = Path(text)
         try:
+            if stat.S_ISFIFO(file.stat().st_mode) or stat.S_ISCHR(file.stat().st_mode):
+                raise ConfigurationError(f"image {file}: not a file")  # it would never end
             with file.open("rb") as stream:
                 return cls(hashlib.file_digest(stream, "sha256").hexdigest(), file)
         except OSError as error:
@@ -100,4 +103,4 @@ def _found(device: DeviceFile, folder: Path, image: Image, wanted: Wanted) -> by
         return from_folder(folder / place.folder, image.sha256)
     if image.file is None:
         raise ConfigurationError("where is the attestation? give --attestation, or [attestations] in the device file")
-    return read_attestation(image.file.with_name(image.file.name + SUFFIX))
+    return found_beside(image.file)

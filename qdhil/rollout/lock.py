@@ -67,7 +67,7 @@ _ANSWERS = {
 }
 
 
-def opened(
+def open_ring(
     data: bytes | None,
     trust: Trust,
     wanted: Sequence[Wanted],
@@ -109,11 +109,17 @@ def opened(
     signers = ", ".join(sorted(verified[0].signed.signers))
     reason = f"{verified[0].verdict} of {claim.candidate.version}, signed by {signers}"
     if answer is not Answer.OPEN:
-        return Opening(answer, f"{reason}: {'; '.join(claim.reasons)}", exit_code, digest)
+        return Opening(answer, f"{reason}: {_in_short(claim.reasons)}", exit_code, digest)
     return Opening(answer, reason, exit_code, digest, claim.expires)
 
 
-def asked(
+def _in_short(reasons: Sequence[str]) -> str:
+    """Return the first reason, which decided; `qdhil explain` tells them all."""
+    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    return f"{reasons[0]}{more}" if reasons else "no reason given"
+
+
+def ask_lock(
     plan: Plan,
     ring: Ring,
     folder: Path,
@@ -133,9 +139,10 @@ def asked(
     firmware_sha256
         Digest of the candidate's image.
     now, claim_nonce
-        As :func:`opened` takes them.
+        As :func:`open_ring` takes them.
     """
     from qdhil.keys.trust import load_trust
+    from qdhil.rollout.attestations import read_at_rest
 
     try:
         trust = load_trust(folder / plan.trust)
@@ -144,9 +151,9 @@ def asked(
     wanted = [Wanted(firmware_sha256, hardware, ring.name, plan.policy_sha256) for hardware in plan.hardware]
     file = plan.attestation_file(ring, folder)
     try:
-        data = file.read_bytes()
+        data = read_at_rest(file)
     except FileNotFoundError:
         return Opening(Answer.HOLD, f"there is no attestation {file}", ExitCode.INCONCLUSIVE)
     except OSError as error:
         return Opening(Answer.HOLD, f"attestation {file}: {error.strerror}", ExitCode.INFRA)
-    return opened(data, trust, wanted, now, claim_nonce=claim_nonce)
+    return open_ring(data, trust, wanted, now, claim_nonce=claim_nonce)

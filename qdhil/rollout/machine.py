@@ -165,9 +165,9 @@ def after_roll_back(state: RolloutState, plan: Plan, device: str, seen: DeviceSt
         state = changed(state, device, stuck=True, attempts=attempts, detail=seen.detail or seen.phase)
         reason = f"device {device} could not be brought back to the baseline: {seen.detail or seen.phase}"
         return held(put_back(state, "another device could not be brought back"), reason, ExitCode.INFRA)
-    ring = next(ring for ring in plan.rings if ring.name == entry.ring)
     then = entry.then
     if then == "again":
+        ring = next(ring for ring in plan.rings if ring.name == entry.ring)
         then = "failed" if entry.attempts >= ring.health.attempts_max else "pending"
     elif then == "pending":
         state = changed(state, device, attempts=max(0, entry.attempts - 1))
@@ -178,15 +178,16 @@ def after_roll_back(state: RolloutState, plan: Plan, device: str, seen: DeviceSt
 
 
 def after_drift(state: RolloutState, plan: Plan, seen: Mapping[str, DeviceState]) -> RolloutState:
-    """Return the state after confirmed devices were looked at again: what is back on the baseline is done anew."""
+    """Return the state after confirmed devices were looked at again: what is not confirmed any more is done anew."""
     if state.phase != "running":
         return state
     for name, it in seen.items():
         if it.phase == "unknown":
             return _unknown(state, name, it)
-    lost = [name for name, it in seen.items() if it.phase == "baseline" and state.devices[name].phase == "confirmed"]
+    lost = [name for name, it in seen.items() if it.phase not in ("confirmed", "unreachable")]
     for name in lost:
-        state = pending_again(state, name, "found on the baseline after it had been confirmed")
+        found = "on the baseline" if seen[name].phase == "baseline" else seen[name].phase
+        state = pending_again(state, name, f"found {found} after it had been confirmed")
     rings = [ring.name for ring in plan.rings]
     first = min((rings.index(state.devices[name].ring) for name in lost), default=state.ring)
     if first >= state.ring:

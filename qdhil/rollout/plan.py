@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from qdhil.errors import ConfigurationError
-from qdhil.model_files import Strict, read_toml
+from qdhil.model_files import Digest, Strict, read_toml
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Seconds = Annotated[float, Field(ge=0, le=31 * 86400)]
 Text = Annotated[str, Field(min_length=1)]
 
@@ -163,8 +162,3 @@ def _has_password(conninfo: str) -> bool:
     authority = conninfo.partition("://")[2].partition("/")[0]
     user = authority.rpartition("@")[0]
     return ":" in user or "password" in conninfo.lower()
-
-
-def plain(plan: Plan) -> dict[str, Any]:
-    """Return a plan as plain data, for the state and for people."""
-    return plan.model_dump(mode="json")

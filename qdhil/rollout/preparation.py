@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from qdhil.errors import ConfigurationError, InfraFault, QdhilError, RefusedError
 from qdhil.exit_codes import ExitCode
 from qdhil.rollout.fleet import DeviceState, open_fleet
-from qdhil.rollout.lock import Answer, Opening, asked
+from qdhil.rollout.lock import Answer, Opening, ask_lock
 from qdhil.rollout.plan import Plan, load_plan
 from qdhil.rollout.state import Device, Firmware, RolloutState
 
@@ -130,7 +130,7 @@ def survey(file: Path) -> Survey:
         return found
     prepared = Prepared(plan, folder, *bundles)
     for ring in plan.rings:
-        opening = tried(partial(asked, plan, ring, folder, bundles[0].sha256, _now(), claim_nonce=lambda _: None))
+        opening = tried(partial(ask_lock, plan, ring, folder, bundles[0].sha256, _now(), claim_nonce=lambda _: None))
         if opening is not None:
             found.locks[ring.name] = opening
     tried(lambda: _observe(prepared, found))
@@ -161,6 +161,13 @@ def check_same(prepared: Prepared, state: RolloutState) -> None:
     """Refuse to go on with another plan or other bundles than the rollout was started with."""
     if prepared.plan.sha256 != state.plan_sha256:
         raise RefusedError(f"rollout {state.name}: the plan was changed since it was started; abort it, or undo that")
+    if state.ring >= len(prepared.plan.rings):
+        raise ConfigurationError(f"rollout {state.name}: its state is damaged: the plan has no ring {state.ring}")
+    check_bundles(prepared, state)
+
+
+def check_bundles(prepared: Prepared, state: RolloutState) -> None:
+    """Refuse to touch devices with other bundles than the rollout was started with."""
     for found, started in ((prepared.candidate, state.candidate), (prepared.baseline, state.baseline)):
         if found.sha256 != started.sha256:
             raise RefusedError(f"rollout {state.name}: bundle {found.version} is not the one it was started with")
@@ -197,7 +204,7 @@ def _observe(prepared: Prepared, found: Survey) -> None:
 def _bundles(plan: Plan, folder: Path, *, to_roll_back: bool = False) -> tuple[Bundle, Bundle]:
     """Return candidate and baseline, each checked for every hardware revision of the plan."""
     from qdhil.firmware.bundle import find_bundle
-    from qdhil.firmware.rollback import NOTHING_INSTALLED
+    from qdhil.firmware.history import NOTHING_INSTALLED
     from qdhil.keys.trust import load_trust
     from qdhil.rack.selection import named_folder
 

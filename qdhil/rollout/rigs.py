@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from qdhil.errors import ConfigurationError, InfraFault, RefusedError
 from qdhil.firmware.slots import FirmwareChannel, confirm_running, run_candidate, stage
 from qdhil.rack.config import Rack, load_rack
-from qdhil.rack.lease import lease
+from qdhil.rack.lease import lease, refuse_out_of_service
 from qdhil.rack.restoration import restore_baseline
 from qdhil.rack.rig import Rig
 from qdhil.rack.rig_bundles import remember_confirmed, rig_bundles
 from qdhil.rack.selection import select_rigs
-from qdhil.rack.service_state import begin_visit, end_visit
+from qdhil.rack.service_state import begin_visit, end_visit, state_of
 from qdhil.rollout.fleet import DeviceState, unreachable
 from qdhil.rollout.plan import RigsSettings
 
@@ -65,7 +65,7 @@ class RigFleet:
     def install(self, device: str) -> None:
         """Test-boot the candidate; the rig stays leased until it is confirmed or rolled back."""
         with self._rig(device, keep=True) as rig:
-            if self._seen(rig).phase in ("trial", "confirmed"):
+            if self._seen(rig).phase in ("trial", "confirmed", "unknown"):
                 return
             begin_visit(device, self._lock_dir, self._baseline, self._candidate)
             stage(rig.firmware, self._candidate)
@@ -81,7 +81,7 @@ class RigFleet:
 
     def roll_back(self, device: str) -> None:
         """Boot the confirmed baseline, and install it where the candidate was confirmed; then give the rig back."""
-        with self._rig(device, keep=True) as rig:
+        with self._rig(device, keep=True, out_of_service_too=True) as rig:
             channel = rig.firmware
             begin_visit(device, self._lock_dir, self._baseline, self._candidate)
             try:
@@ -117,12 +117,18 @@ class RigFleet:
                 raise RefusedError(f"rig {name}: its bundle {found.version} is not the plan's of that name")
 
     @contextmanager
-    def _rig(self, device: str, *, keep: bool = False) -> Iterator[Rig]:
-        """Give a rig under its lease; connections end with the block, the lease stays where it is to be kept."""
+    def _rig(self, device: str, *, keep: bool = False, out_of_service_too: bool = False) -> Iterator[Rig]:
+        """Give a rig under its lease; connections end with the block, the lease stays where it is to be kept.
+
+        A rig that goes out of service while it is on trial is only brought back.
+        """
         if device not in self._rack.rigs:
             raise ConfigurationError(f"rig {device}: not in {self._rack_file}")
         with ExitStack() as stack:
-            if device not in self._leases:
+            if device in self._leases:
+                if not out_of_service_too:
+                    refuse_out_of_service(state_of(device, self._lock_dir))
+            else:
                 stack.enter_context(lease(device, self._lock_dir, wait_s=self._lease_wait_s))
                 if keep:
                     self._leases[device] = stack.pop_all()

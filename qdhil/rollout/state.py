@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from qdhil.exit_codes import ExitCode
-from qdhil.model_files import Strict
-from qdhil.rollout.plan import Digest, Name
+from qdhil.model_files import Digest, Strict
+from qdhil.rollout.plan import Name
 
 DevicePhase = Literal[
     "pending", "installing", "trial", "confirming", "confirmed", "reverting", "reverted", "failed", "out"
@@ -22,6 +23,16 @@ Then = Literal["pending", "again", "failed", "reverted"]
 ``reverted``, with its ring."""
 Wish = Literal["pause", "abort", "abort-all", "abort-keep"]
 """What a person asks: stop; roll back what is on trial; roll back everything; leave everything as it is."""
+
+
+def _with_zone(text: str) -> str:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("a time needs its zone")
+    return text
+
+
+Time = Annotated[str, AfterValidator(_with_zone)]
+"""ISO 8601, with its zone."""
 
 
 class Device(Strict):
@@ -77,7 +88,7 @@ class RolloutState(Strict):
     """The ring at work, as its place in the plan."""
     opened: bool = False
     """Whether the lock opened this ring for the wave at work."""
-    baking_until: str | None = None
+    baking_until: Time | None = None
     baked: bool = False
     """Whether the wave has baked, and is looked at and confirmed."""
     held: Hold | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,11 +13,13 @@ from typing import Any, get_args
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from qdhil.durable_files import replace_file
 from qdhil.errors import ConfigurationError, RecordFault, RefusedError
 from qdhil.model_files import read_json
 from qdhil.rollout.state import JournalEntry, RolloutState, Wish
 
 _LOCK_TIMEOUT_S = 30.0
+_MODE = 0o664
 _GLANCE_S = 0.5
 """Somebody who asks whether a rollout runs holds its lock for a moment."""
 
@@ -43,7 +47,7 @@ class FileStore:
         """Hold the rollout; the kernel frees it however the process ends."""
         lock = self._lock()
         try:
-            lock.acquire(timeout=_GLANCE_S)
+            self._written(lambda: lock.acquire(timeout=_GLANCE_S))
         except Timeout as error:
             raise ConfigurationError(f"rollout {self._name}: another process runs it") from error
         try:
@@ -53,14 +57,19 @@ class FileStore:
 
     def is_held(self) -> bool:
         """Whether some process runs the rollout now."""
-        if not self._folder.is_dir():
-            return False
-        lock = self._lock()
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
+            descriptor = os.open(self._folder / f"{self._name}.lock", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise ConfigurationError(f"rollout state {self._folder}: {error.strerror}") from error
+        try:
+            # shared, so that two who look at once do not take each other for an engine; nothing is written
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
             return True
-        lock.release()
+        finally:
+            os.close(descriptor)
         return False
 
     def load(self) -> RolloutState | None:
@@ -70,7 +79,7 @@ class FileStore:
     def save(self, state: RolloutState, entry: JournalEntry) -> None:
         """Append to the journal, then replace the state."""
         self.note(entry)
-        self._written(lambda: _replace(self._state, state.model_dump_json(indent=1) + "\n"))
+        self._written(lambda: replace_file(self._state, state.model_dump_json(indent=1).encode() + b"\n"))
 
     def note(self, entry: JournalEntry) -> None:
         """Append a line to the journal."""
@@ -79,7 +88,7 @@ class FileStore:
     def journal(self) -> list[JournalEntry]:
         """Return the journal; what a power failure cut off is left out, since nothing came after it."""
         try:
-            lines = self._journal.read_text(encoding="utf-8", errors="replace").splitlines()
+            lines = self._journal.read_text(encoding="utf-8", errors="replace").split("\n")
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -97,7 +106,7 @@ class FileStore:
         if wish is None:
             self._written(lambda: self._wish.unlink(missing_ok=True))
         else:
-            self._written(lambda: _replace(self._wish, wish))
+            self._written(lambda: replace_file(self._wish, wish.encode()))
 
     def wished(self) -> Wish | None:
         """Return what is asked; what nobody understands is a pause."""
@@ -115,24 +124,29 @@ class FileStore:
         file = self._folder / "nonces"
 
         def claim() -> None:
-            with FileLock(f"{file}.lock", timeout=_LOCK_TIMEOUT_S):
-                lines = file.read_text().splitlines() if file.exists() else []
+            with FileLock(self._folder / ".nonces.lock", timeout=_LOCK_TIMEOUT_S, mode=_MODE):
+                lines = file.read_text(encoding="utf-8", errors="replace").split("\n") if file.exists() else []
                 owners = dict(line.split(" ", 1) for line in lines if " " in line)
                 if owners.setdefault(nonce, rollout) != rollout:
                     raise RefusedError("attestation: another rollout used it; it opens nothing twice")
                 if f"{nonce} {rollout}" not in lines:
                     _append(file, f"{nonce} {rollout}")
 
-        self._written(claim)
+        try:
+            self._written(claim)
+        except Timeout as error:
+            raise RecordFault(f"rollout state {file}: locked by another process for {_LOCK_TIMEOUT_S:g} s") from error
 
     def _lock(self) -> FileLock:
         self._written(lambda: None)
-        return FileLock(self._folder / f"{self._name}.lock", thread_local=False)
+        return FileLock(self._folder / f"{self._name}.lock", mode=_MODE, thread_local=False)
 
     def _written(self, write: Callable[[], Any]) -> None:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             write()
+        except Timeout:
+            raise
         except OSError as error:
             raise RecordFault(f"rollout state {self._folder} can't be written: {error.strerror}") from error
 
@@ -143,21 +157,9 @@ def _append(file: Path, line: str) -> None:
     try:
         size = os.fstat(descriptor).st_size
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        os.write(descriptor, b"\n" * torn + line.encode() + b"\n")
+        data = b"\n" * torn + line.encode() + b"\n"
+        if os.write(descriptor, data) != len(data):
+            raise OSError(errno.ENOSPC, "the disk took a part of a line only")
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _replace(file: Path, text: str) -> None:
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
-    with beside.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    beside.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

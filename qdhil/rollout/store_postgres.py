@@ -27,6 +27,15 @@ CREATE TABLE IF NOT EXISTS {schema}.rollout_nonce (nonce text PRIMARY KEY, rollo
 _MAKING_KEY = 7231950464
 """Advisory lock of whoever makes the tables: two at a time would collide."""
 
+_PATIENCE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
+"""Of libpq: a network that went silent is a fault within half a minute, not something to wait for."""
+
 
 class PostgresStore:
     """A rollout's rows.
@@ -111,7 +120,10 @@ class PostgresStore:
         if not self._exists():
             return []
         rows = self._all("SELECT entry FROM {schema}.rollout_journal WHERE name = %s ORDER BY number", self._name)
-        return [JournalEntry.model_validate_json(row[0]) for row in rows]
+        try:
+            return [JournalEntry.model_validate_json(row[0]) for row in rows]
+        except ValidationError as error:
+            raise ConfigurationError(f"rollout {self._name}: the database holds no journal of a rollout") from error
 
     def wish(self, wish: Wish | None) -> None:
         """Keep what is asked, or take it back."""
@@ -198,7 +210,7 @@ def connected(conninfo: str, schema: str, name: str) -> Iterator[PostgresStore]:
             "rollouts in PostgreSQL take psycopg, which isn't installed: pip install 'qdhil[postgres]'"
         ) from error
     try:
-        connection = psycopg.connect(conninfo, autocommit=True, connect_timeout=10, application_name="qdhil rollout")
+        connection = psycopg.connect(conninfo, autocommit=True, application_name="qdhil rollout", **_PATIENCE)
     except psycopg.Error as error:
         raise ConfigurationError(f"rollout {name}: database: {_first_line(error)}") from error
     with connection:

@@ -21,23 +21,8 @@ class AskedWrongly(Exception):  # noqa: N818 -- a fact of the request
 
 
 @dataclass(frozen=True)
-class Question:
-    """Whether a firmware may be installed on some hardware in some ring.
-
-    Parameters
-    ----------
-    firmware_sha256
-        Digest of the image.
-    hardware, ring
-        Of the devices.
-    policy_sha256
-        Policy that must have decided; ``None`` takes any.
-    """
-
-    firmware_sha256: str
-    hardware: str
-    ring: str
-    policy_sha256: str | None = None
+class Question(Wanted):
+    """Whether a firmware may be installed on some hardware in some ring, as the gate asks it and as HTTP spells it."""
 
     @classmethod
     def from_texts(cls, firmware: str | None, asked: dict[str, str]) -> Question:
@@ -60,11 +45,6 @@ class Question:
         if policy is not None and not DIGEST.fullmatch(policy):
             raise AskedWrongly("a policy is named by its SHA-256, 64 lower-case hexadecimal digits")
         return cls(firmware, asked["hardware"], asked["ring"], policy)
-
-    @property
-    def wanted(self) -> Wanted:
-        """As the gate asks it."""
-        return Wanted(self.firmware_sha256, self.hardware, self.ring, self.policy_sha256)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import os
 import stat
 import threading
@@ -17,14 +18,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from qdhil.errors import ConfigurationError, RefusedError
-from qdhil.gate.attestation import Verified, verify
+from qdhil.gate.attestation import FILE_SUFFIX, Verified, verify
 from qdhil.gate.verdict import Verdict, combine
 from qdhil.keys.strict_json import SIZE_MAX_BYTES, parse_json
 from qdhil.keys.trust import Trust, load_trust
 from qdhil.serve.answer import Answer, Question, Word
 
-SUFFIX = ".attestation.json"
 FILES_MAX = 10_000
+_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+"""Of a file that was removed since, or a link that leads nowhere; a file that can't be read might hold a BLOCK."""
 _REASONS_SHOWN = 3
 _WORDS: dict[Verdict, Word] = {
     Verdict.PASS: "pass",
@@ -110,7 +112,7 @@ class AttestationFolder:
         for file in files:
             try:
                 data = _read(file)
-                found.append(_Found(verify(data, trust, question.wanted, self._clock()), data))
+                found.append(_Found(verify(data, trust, question, self._clock()), data))
             except RefusedError as error:
                 refusals.append(str(error))
             except FileNotFoundError:
@@ -147,14 +149,20 @@ class AttestationFolder:
 
 def _candidates(folder: Path, root: Path) -> Iterator[tuple[Path, _Stamp]]:
     with os.scandir(folder) as entries:
-        found = sorted((entry for entry in entries if entry.name.endswith(SUFFIX)), key=lambda entry: entry.name)
-    for entry in found[:FILES_MAX]:
+        found = sorted((entry for entry in entries if entry.name.endswith(FILE_SUFFIX)), key=lambda entry: entry.name)
+    if len(found) > FILES_MAX:  # the one that is left out might be the BLOCK
+        raise OSError(errno.EFBIG, f"more than {FILES_MAX} attestations in it")
+    for entry in found:
         file = folder / entry.name
         try:
             if entry.is_symlink() and not file.resolve(strict=True).is_relative_to(root):
                 continue
             status = file.stat()
-        except (OSError, RuntimeError):  # removed, or a link that leads nowhere
+        except RuntimeError:  # a link to itself
+            continue
+        except OSError as error:
+            if error.errno not in _NOWHERE:
+                raise
             continue
         if stat.S_ISREG(status.st_mode):
             yield file, _stamp(status)
@@ -175,7 +183,7 @@ def _named(file: Path) -> str | None:
         envelope = parse_json(_read(file), "attestation")
         statement = parse_json(base64.b64decode(envelope["payload"], validate=True), "statement")
         named = statement["subject"][0]["digest"]["sha256"]
-    except (RefusedError, OSError, ValueError, LookupError, TypeError):
+    except (RefusedError, FileNotFoundError, ValueError, LookupError, TypeError):
         return None
     return named if isinstance(named, str) else None
 

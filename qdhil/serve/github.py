@@ -70,8 +70,8 @@ class GithubRule:
     api: GithubApi
     ask: Callable[[Question], Awaitable[Answer]]
     every_s: float = 30.0
-    _waiting: dict[tuple[str, str], _Waiting] = field(default_factory=dict)
-    _look: asyncio.Event = field(default_factory=asyncio.Event)
+    _waiting: dict[tuple[str, str], _Waiting] = field(default_factory=dict, init=False)
+    _look: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def check(self) -> None:
         """Refuse settings that can't work.

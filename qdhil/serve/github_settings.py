@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from qdhil.model_files import Strict, read_toml
+from qdhil.keys.secrets import may_carry_secret
+from qdhil.model_files import Digest, Strict, read_toml
 
 _REPOSITORY = r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}"
 
@@ -18,7 +18,7 @@ class Environment(Strict):
 
     hardware: Annotated[str, Field(min_length=1)]
     ring: Annotated[str, Field(min_length=1)]
-    policy_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    policy_sha256: Digest | None = None
 
 
 class GithubApp(Strict):
@@ -56,7 +56,7 @@ class GithubSettings(Strict):
             raise ValueError("either app or token_file")
         if (self.bundle_trust is None) != self.unsigned_bundles:
             raise ValueError("either bundle_trust or unsigned_bundles = true")
-        if self.api.startswith("http://") and urlsplit(self.api).hostname not in ("127.0.0.1", "::1", "localhost"):
+        if not may_carry_secret(self.api):
             raise ValueError("api: plain http only to this machine; a token travels with it")
         return self
 

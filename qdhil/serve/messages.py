@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import json
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -22,20 +23,6 @@ from qdhil.serve.limits import Limits
 
 _READ_BYTES = 8 * 1024
 _QUERY_FIELDS_MAX = 8
-_REASONS = {
-    200: b"OK",
-    202: b"Accepted",
-    304: b"Not Modified",
-    400: b"Bad Request",
-    401: b"Unauthorized",
-    403: b"Forbidden",
-    404: b"Not Found",
-    405: b"Method Not Allowed",
-    408: b"Request Timeout",
-    413: b"Content Too Large",
-    431: b"Request Header Fields Too Large",
-    500: b"Internal Server Error",
-}
 
 
 class BadRequest(Exception):  # noqa: N818 -- the name of its status
@@ -170,7 +157,7 @@ def encode_reply(reply: Reply, *, head_only: bool = False) -> bytes:
     }
     if reply.status == 304:
         del headers["Content-Length"]
-    lines = [b"HTTP/1.1 %d %s" % (reply.status, _REASONS.get(reply.status, b"Error"))]
+    lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}".encode("ascii")]
     lines += [f"{name}: {value}".encode("ascii") for name, value in headers.items()]
     return b"\r\n".join(lines) + b"\r\n\r\n" + (b"" if head_only else reply.body)
 

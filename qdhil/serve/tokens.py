@@ -50,8 +50,10 @@ class Tokens:
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"token file {self._file}: can't be read") from error
         where = VARIABLE if self._file is None else f"token file {self._file}"
-        if not known or any(len(token) < SHORTEST for token in known):
-            raise ConfigurationError(f"{where}: a token has at least {SHORTEST} characters, and there must be one")
+        if not known or not all(map(_is_secret, known)):
+            raise ConfigurationError(
+                f"{where}: a token has at least {SHORTEST} characters, none of them blank, and there must be one"
+            )
 
     def admit(self, authorization: bytes) -> bool:
         """Return whether an ``Authorization`` header carries a token: ``Bearer``, or ``Basic`` with it as password."""
@@ -63,12 +65,19 @@ class Tokens:
         except (OSError, UnicodeDecodeError):
             return False
         # every token is compared, each in a time that does not depend on where it differs
-        matches = [hmac.compare_digest(_digest(offered), _digest(token.encode())) for token in known]
+        matches = [
+            hmac.compare_digest(_digest(offered), _digest(token.encode())) for token in known if _is_secret(token)
+        ]
         return bool(offered) and any(matches)
 
     def _known(self) -> list[str]:
         text = self._from_environment if self._file is None else self._file.read_text(encoding="utf-8")
         return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _is_secret(token: str) -> bool:
+    """Whether a line can be a token; a remark among them is none that anybody may guess."""
+    return len(token) >= SHORTEST and len(token.split()) == 1
 
 
 def _offered(authorization: bytes) -> bytes:

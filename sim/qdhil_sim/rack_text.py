@@ -13,7 +13,7 @@ _FIRST_NETWORK = 10
 _FIRST_SEED = 20260101
 
 _HEAD = """\
-# {rigs} simulated rigs, as `qdhil-sim rack --rigs {rigs}` prints them.
+# {rigs} simulated rigs, as `qdhil-sim rack --rigs {rigs}{option}` prints them.
 # A physical rig has the same tables with other resource strings and no [simulation].
 schema_version = 1
 """
@@ -67,7 +67,8 @@ def rack_text(rigs: int, channel: ChannelName = "scpi-block") -> str:
     """
     if not 1 <= rigs <= MOST_RIGS:
         raise ConfigurationError(f"{rigs} rigs: from 1 to {MOST_RIGS} can be simulated")
-    return _HEAD.format(rigs=rigs) + "".join(_rig(number, channel) for number in range(rigs))
+    option = "" if channel == "scpi-block" else f" --channel {channel}"
+    return _HEAD.format(rigs=rigs, option=option) + "".join(_rig(number, channel) for number in range(rigs))
 
 
 def _rig(number: int, channel: ChannelName) -> str:

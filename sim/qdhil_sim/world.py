@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from qdhil.errors import ConfigurationError
 from qdhil.rack.config import Rig
 from qdhil.tags.wire import CHANNEL_BITS, CHANNEL_MASK
-from qdhil_sim.builds import read_image
 from qdhil_sim.catalogue import find_model
 from qdhil_sim.clock import Clock
 from qdhil_sim.devices.controller import Controller
@@ -20,6 +19,7 @@ from qdhil_sim.devices.tagger import Tagger
 from qdhil_sim.environment import Environment
 from qdhil_sim.fault_board import FaultBoard
 from qdhil_sim.faults import CRYOSTAT_LOAD_W, PHYSICAL_FAULTS, firmware_conditions
+from qdhil_sim.in_service import image_in_service
 from qdhil_sim.light.bench_light import BenchLight, light_on
 from qdhil_sim.light.controls import PulseControls
 from qdhil_sim.light.drift import Drift
@@ -66,7 +66,7 @@ class RigWorld:
         self._drift = Drift(self.setup.drift, (*self._seed, _DRIFT))
         self._paths = {output: path for path, output in rig.instruments.switch.paths.items()}
         self._serial = f"SIM{rig.simulation.seed}"
-        self._make_core()
+        self._make_core(image_in_service(rig, rack_file))
         self.instruments: dict[str, Instrument] = {
             "controller": self.controller,
             "tagger": self.tagger,
@@ -80,9 +80,8 @@ class RigWorld:
             instrument.after_command = self.update_bench
             instrument.link.follow(partial(self.faults.level, role))
 
-    def _make_core(self) -> None:
+    def _make_core(self, baseline: bytes) -> None:
         serial, clock, lock = self._serial, self.clock, self.lock
-        baseline = read_image(self._rig.firmware.baseline)
         seed = (*self._seed, _CONTROLLER)
         self.controller = Controller(serial, baseline, seed, self.environment, clock, lock)
         self.tagger = Tagger(serial, self.open_light, clock, lock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from acceptance.session import Session, command, quick_policy, run
 from conftest import serve, stop, write_rack
 from qdhil.rack.config import load_rack
 from qdhil.rack.rig import opened
+from qdhil.rack.selection import bundle_folder
 
 GATE = """
 import pytest
@@ -184,3 +186,20 @@ def test_without_a_rig_the_suites_say_what_they_need(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stdout
     assert "give --rig NAME" in done.stdout
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_bundle_exchanged_while_workers_start_is_not_measured(rack_file: Path) -> None:
+    """Else one image would be named in the verdict and another one measured."""
+    builds = bundle_folder(load_rack(rack_file).rigs["sim-a1"], rack_file)
+    candidate, other = rack_file.parent / "candidate", builds / "1.5.0-area80"
+    shutil.copytree(builds / "1.5.0-good", candidate)
+    plugin = f"import shutil\n\ndef pytest_configure_node():\n    shutil.rmtree({str(candidate)!r})\n"
+    plugin += f"    shutil.copytree({str(other)!r}, {str(candidate)!r})\n"
+    (rack_file.parent / "exchange.py").write_text(plugin)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(rack_file.parent))
+        session = quick(rack_file, "-n", "1", "--candidate", str(candidate), "-p", "exchange")
+    assert session.code == 30, session.output
+    assert "exchanged while the session started" in session.output
+    assert session.verdict["comparisons"] == []
+    assert not (session.folder / "sim-a1" / "blocks.jsonl").exists()

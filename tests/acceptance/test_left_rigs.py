@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,13 +17,14 @@ import pytest
 
 from acceptance.session import command, newest_run, quick_policy
 from conftest import ServedRack, serve, stop, write_rack
-from qdhil.audit import NO_AUDIT
+from qdhil.audit import NO_AUDIT, verify_log
 from qdhil.errors import InfraFault
 from qdhil.firmware import Bundle, confirm_running, find_bundle, run_candidate, run_confirmed, stage
 from qdhil.instruments import Session
 from qdhil.rack.config import Rig as Description
 from qdhil.rack.config import load_rack
 from qdhil.rack.lease import is_held, lease
+from qdhil.rack.restoration import restore_left
 from qdhil.rack.rig import Rig
 from qdhil.rack.selection import bundle_folder
 from qdhil.rack.service_state import begin_visit, end_visit, state_of, take_out_of_service
@@ -34,7 +36,7 @@ PATIENCE_S = 3.0
 HOLD = """
 import sys
 from pathlib import Path
-from qdhil.audit import NO_AUDIT
+from qdhil.audit import AuditLog
 from qdhil.firmware import find_bundle, run_candidate, run_confirmed, stage
 from qdhil.rack.config import load_rack
 from qdhil.rack.lease import lease
@@ -54,7 +56,8 @@ with (
     simulator(name, description, rack_file=file, seed=None, log=log.with_suffix(".simulator")) as served,
 ):
     rig = Rig(name, description)
-    visit = GuardedVisit(rig, baseline, candidate, lock_dir=lock_dir, log=log, served=served, audit=NO_AUDIT)
+    audit = AuditLog(Path("audit.jsonl"))  # relative, as QDHIL_AUDIT may name it
+    visit = GuardedVisit(rig, baseline, candidate, lock_dir=lock_dir, log=log, served=served, audit=audit)
     run_confirmed(rig.firmware, baseline, name)
     visit.begin()
     stage(rig.firmware, candidate)
@@ -116,6 +119,7 @@ def holder(file: Path, candidate: str = "1.5.0-good") -> subprocess.Popen[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        cwd=file.parent,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
@@ -166,6 +170,50 @@ def test_the_guardian_of_a_killed_holder_restores_the_baseline(rack: ServedRack,
     assert "baseline 1.4.0 booted, confirmed and verified" in guardian_said(rack.file)
     assert runs(rig) == ("1.4.0", True)
     assert state(rack.file) == "free"
+
+
+def test_the_guardian_writes_to_the_log_that_its_holder_wrote_to(rack: ServedRack) -> None:
+    killed(holder(rack.file))
+    guardian_said(rack.file)
+    said: list[tuple[str, str]] = []
+    log = rack.file.parent / "audit.jsonl"
+    assert verify_log(log, on_entry=lambda entry: said.append((entry.action, entry.outcome))).whole
+    assert said == [("rig.visit", "begun"), ("rig.restore", "done")]
+
+
+def test_the_guardian_acts_where_the_lock_folder_was_removed(rack: ServedRack, rig: Rig) -> None:
+    process = holder(rack.file)
+    assert runs(rig) == ("1.5.0-good", False)
+    rig.close()
+    shutil.rmtree(locks(rack.file))
+    killed(process)
+    assert "baseline 1.4.0 booted, confirmed and verified" in guardian_said(rack.file)
+    assert runs(rig) == ("1.4.0", True)
+    assert state(rack.file) == "free"
+
+
+def test_a_visit_whose_lock_folder_was_removed_is_not_alone(rack: ServedRack, visit: GuardedVisit) -> None:
+    visit.check_alone()
+    shutil.rmtree(locks(rack.file))
+    with lease(RIG, locks(rack.file), wait_s=0):  # a second holder of the same rig
+        with pytest.raises(InfraFault, match="missing"):
+            visit.check_alone()
+        begin_visit(RIG, locks(rack.file), bundle(rack.file, "1.4.0"), bundle(rack.file, "1.5.0-good"))
+        with pytest.raises(InfraFault, match=f"of .*process {os.getpid()}"):
+            visit.check_alone()
+    visit.end()
+
+
+def test_a_run_that_names_another_baseline_takes_no_rig_away(rack: ServedRack, rig: Rig) -> None:
+    begin_visit(RIG, locks(rack.file), bundle(rack.file, "1.4.0"), bundle(rack.file, "1.5.0-good"))
+    left = state_of(RIG, locks(rack.file)).visit
+    assert left is not None
+    other = bundle(rack.file, "1.5.0-good")
+    with pytest.raises(InfraFault, match=r"1\.4\.0 was in service .* qdhil rigs restore sim-a1"):
+        restore_left(RIG, described(rack.file), other, locks(rack.file), left, Served())
+    assert state(rack.file) == "left"
+    assert rigs(rack.file, "restore", RIG)[0] == 0
+    assert runs(rig) == ("1.4.0", True)
 
 
 def test_a_rig_that_was_left_is_shown_until_it_is_restored(rack: ServedRack, rig: Rig) -> None:

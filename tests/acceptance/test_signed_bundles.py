@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,14 +12,14 @@ from bundles_made import BUILD, STRANGER, made_bundle, mcuboot_image, permission
 
 from acceptance.session import Session, run
 from conftest import write_rack
-from qdhil.firmware.rollback import record_confirmed
+from qdhil.firmware.history import record_confirmed
 from qdhil_sim.builds import read_image
 
 
 @pytest.fixture
 def rack_file(tmp_path: Path) -> Path:
     """A rack whose first rig trusts one key, with three signed builds; nobody serves its instruments."""
-    asks = 'trust = "trust.toml"\nhistory = "history.json"\nbundles = "bundles"'
+    asks = 'trust = "trust.toml"\nhistory = "{rig}.history.json"\nbundles = "bundles"'
     file = write_rack(tmp_path, **{'bundles = "pkg:qdhil_sim/builds"': asks})
     (tmp_path / "trust.toml").write_text(trust_text())
     now = datetime.now(UTC)
@@ -55,6 +56,17 @@ def test_a_changed_byte_is_refused(rack_file: Path, name: str) -> None:
     refused(rack_file, "1.5.0-good")
 
 
+def test_the_refusal_is_on_record(rack_file: Path) -> None:
+    rack_file.write_text(
+        rack_file.read_text().replace("schema_version = 1", 'schema_version = 1\naudit = "a.jsonl"', 1)
+    )
+    (rack_file.parent / "bundles" / "1.5.0-good" / "manifest.dsse.json").unlink()
+    refused(rack_file, "not signed")
+    (entry,) = map(json.loads, (rack_file.parent / "a.jsonl").read_text().splitlines())
+    assert (entry["action"], entry["subject"], entry["outcome"]) == ("run", "1.5.0-good", "refused")
+    assert "not signed" in entry["details"]["reason"]
+
+
 def test_an_unsigned_candidate_and_an_unsigned_baseline_are_refused(rack_file: Path) -> None:
     for version in ("1.5.0-good", "1.4.0"):
         (rack_file.parent / "bundles" / version / "manifest.dsse.json").unlink()
@@ -79,7 +91,7 @@ def test_an_older_candidate_needs_a_permission(rack_file: Path) -> None:
 
 def test_what_the_rig_confirmed_before_counts_too(rack_file: Path) -> None:
     newer = made_bundle(rack_file.parent / "newer", mcuboot_image("1.6.0"), sequence=200, signers=[BUILD])
-    record_confirmed(rack_file.parent / "history.json", "sim-a1", newer.manifest, datetime.now(UTC))
+    record_confirmed(rack_file.parent / "sim-a1.history.json", "sim-a1", newer.manifest, datetime.now(UTC))
     refused(rack_file, "the rig has confirmed 200")
 
 

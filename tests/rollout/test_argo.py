@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from serving_made import VERDICT, Served, serving
+from serving_made import VERDICT, Served, emptied, endpoint
 from signing_made import attested
 
 from rollout.argo import ACTIONS, Metric, Phase, analysed, assessed, condition, evaluated, measured
@@ -25,16 +25,8 @@ RECOMMENDED = Metric.of_template(_METRIC)
 NAIVE = Metric(success='result.verdict == "pass"', count=1)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(tmp_path_factory.mktemp("argo")) as served:
-        yield served
-
-
-@pytest.fixture
-def served(server: Served) -> Served:
-    server.clear()
-    return server
+server = pytest.fixture(scope="module")(endpoint)
+served = pytest.fixture(emptied)
 
 
 class _Stub(http.server.BaseHTTPRequestHandler):

@@ -43,7 +43,7 @@ class ScpiSlots:
 
     def expected(self, bundle: Bundle) -> Identity:
         """Return version and file digest: these commands know nothing of a bootloader's own."""
-        return Identity(bundle.version, bundle.sha256, bundle.manifest.fpga_build)
+        return Identity(bundle.version, bundle.sha256, bundle.fpga_build)
 
     def upload(self, bundle: Bundle) -> None:
         """Write an image to the slot that does not run; a transfer that breaks off is started again."""

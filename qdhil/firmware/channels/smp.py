@@ -60,7 +60,7 @@ class SmpChannel:
 
     def expected(self, bundle: Bundle) -> Identity:
         """Return the version and the hash that MCUboot knows the image by."""
-        return Identity(bundle.boot_version, bundle.boot_digest, bundle.manifest.fpga_build)
+        return Identity(bundle.boot_version, bundle.boot_digest, bundle.fpga_build)
 
     def upload(self, bundle: Bundle) -> None:
         """Write an image to the slot that does not run; a transfer that breaks off goes on where it was."""
