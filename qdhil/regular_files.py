@@ -24,7 +24,7 @@ def open_regular(file: Path, flags: int = os.O_RDONLY) -> int:
     if stat.S_ISREG(mode):
         return descriptor
     os.close(descriptor)
-    number, said = (errno.EISDIR, os.strerror(errno.EISDIR)) if stat.S_ISDIR(mode) else (errno.EINVAL, "Not a file")
+    number, said = (errno.EISDIR, os.strerror(errno.EISDIR)) if stat.S_ISDIR(mode) else (errno.EINVAL, "not a file")
     raise OSError(number, said, str(file))
 
 

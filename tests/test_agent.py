@@ -21,8 +21,8 @@ from rollout import vectors
 from rollout.vectors import Vector
 from signing_made import trust_text
 
-from qdhil.rollout.attestations import TOKEN_VARIABLE
-from qdhil.rollout.device_file import load_device
+from qdhil.agent.attestations import TOKEN_VARIABLE
+from qdhil.agent.device_file import load_device
 
 IMAGE = b"firmware 1.5.0"
 SHA256 = hashlib.sha256(IMAGE).hexdigest()

@@ -34,9 +34,9 @@ def verify(
     json: JsonOption = False,
 ) -> None:
     """End with 0 only for a verified PASS of exactly this image for this device; 20 and 30 ask to try again later."""
+    from qdhil.agent.device_file import load_device
+    from qdhil.agent.install_check import Image, check_install
     from qdhil.cli.sign import override_files, say_verified
-    from qdhil.rollout.device_file import load_device
-    from qdhil.rollout.install_check import Image, check_install
 
     del exit_map  # the entry point maps, so that errors are mapped too
     known = load_device(device)

@@ -40,6 +40,7 @@ def schema(name: Annotated[SchemaName, typer.Argument(help="Which file.")]) -> N
 
     from pydantic import BaseModel
 
+    from qdhil.agent.device_file import DeviceFile
     from qdhil.audit.entry import Entry
     from qdhil.audit.roles import RolesFile
     from qdhil.audit.seal import SealedHead
@@ -56,7 +57,6 @@ def schema(name: Annotated[SchemaName, typer.Argument(help="Which file.")]) -> N
     from qdhil.rack.config import Rack
     from qdhil.record.ledger_entry import LedgerEntry
     from qdhil.record.schemas import RunRecord, VerdictRecord
-    from qdhil.rollout.device_file import DeviceFile
     from qdhil.rollout.plan import Plan
     from qdhil.rollout.state import RolloutState
     from qdhil.serve.github_settings import GithubSettings

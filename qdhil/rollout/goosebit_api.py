@@ -16,9 +16,9 @@ from urllib.error import HTTPError
 from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import Request
 
+from qdhil.direct_http import direct_opener
 from qdhil.errors import ConfigurationError, InfraFault
 from qdhil.keys.secrets import may_carry_secret
-from qdhil.rollout.direct_http import direct_opener
 
 _ANSWER_MAX_BYTES = 64 << 20
 _FIELDS = {

@@ -13,6 +13,8 @@ from qdhil.errors import ConfigurationError, RefusedError
 from qdhil.exit_codes import ExitCode
 from qdhil.gate.attestation import Wanted, verify
 from qdhil.gate.verdict import Verdict
+from qdhil.keys.strict_json import SIZE_MAX_BYTES
+from qdhil.regular_files import read_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,7 +144,6 @@ def ask_lock(
         As :func:`open_ring` takes them.
     """
     from qdhil.keys.trust import load_trust
-    from qdhil.rollout.attestations import read_at_rest
 
     try:
         trust = load_trust(folder / plan.trust)
@@ -151,7 +152,7 @@ def ask_lock(
     wanted = [Wanted(firmware_sha256, hardware, ring.name, plan.policy_sha256) for hardware in plan.hardware]
     file = plan.attestation_file(ring, folder)
     try:
-        data = read_at_rest(file)
+        data = read_regular(file, SIZE_MAX_BYTES + 1)
     except FileNotFoundError:
         return Opening(Answer.HOLD, f"there is no attestation {file}", ExitCode.INCONCLUSIVE)
     except OSError as error:

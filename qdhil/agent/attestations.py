@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPException
@@ -16,13 +14,14 @@ from qdhil.errors import ConfigurationError, QdhilError, RefusedError, Undecided
 from qdhil.exit_codes import ExitCode
 from qdhil.gate.attestation import FILE_SUFFIX
 from qdhil.keys.strict_json import SIZE_MAX_BYTES, parse_json
+from qdhil.regular_files import read_regular
 
 if TYPE_CHECKING:
     import ssl
     from urllib.request import OpenerDirector, Request
 
+    from qdhil.agent.device_file import Attestations
     from qdhil.gate.attestation import Wanted
-    from qdhil.rollout.device_file import Attestations
 
 TOKEN_VARIABLE = "QDHIL_AGENT_TOKEN"
 _REASON_S = 5.0
@@ -49,24 +48,6 @@ def read_attestation(file: Path) -> bytes:
         raise ConfigurationError(f"attestation {file}: {error.strerror}") from error
 
 
-def read_at_rest(file: Path) -> bytes:
-    """Return what lies in a file that nobody stands by to type in: a pipe is refused, not waited for.
-
-    Raises
-    ------
-    OSError
-        If it can't be read, or is no file.
-    """
-    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "not a file", str(file))
-        with os.fdopen(descriptor, "rb", closefd=False) as stream:
-            return stream.read(SIZE_MAX_BYTES + 1)
-    finally:
-        os.close(descriptor)
-
-
 def found_beside(image: Path) -> bytes:
     """Return the attestation that lies beside an image, as ``IMAGE.attestation.json``."""
     return _at_rest(image.with_name(image.name + FILE_SUFFIX))
@@ -79,7 +60,7 @@ def from_folder(folder: Path, firmware_sha256: str) -> bytes:
 
 def _at_rest(file: Path) -> bytes:
     try:
-        return read_at_rest(file)
+        return read_regular(file, SIZE_MAX_BYTES + 1)
     except OSError as error:
         raise ConfigurationError(f"attestation {file}: {error.strerror}") from error
 
@@ -115,7 +96,7 @@ class Endpoint:
         """
         from urllib.request import HTTPSHandler, Request
 
-        from qdhil.rollout.direct_http import direct_opener, within
+        from qdhil.direct_http import direct_opener, within
 
         is_encrypted = (self.settings.url or "").startswith("https:")
         opener = direct_opener(HTTPSHandler(context=self._tls())) if is_encrypted else direct_opener()

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from qdhil.agent.attestations import Endpoint, found_beside, from_folder, read_attestation
+from qdhil.agent.device_file import DeviceFile
 from qdhil.errors import ConfigurationError
 from qdhil.gate.attestation import Verified, Wanted, verify
 from qdhil.gate.nonces import NonceStore
 from qdhil.keys.trust import load_trust
-from qdhil.rollout.attestations import Endpoint, found_beside, from_folder, read_attestation
-from qdhil.rollout.device_file import DeviceFile
 
 _DIGEST = re.compile(r"(sha256:)?([0-9a-f]{64})")
 
