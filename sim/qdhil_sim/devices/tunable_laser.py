@@ -13,12 +13,11 @@ import struct
 import threading
 from typing import Any, ClassVar
 
-from scipy.constants import speed_of_light
-
 from qdhil_sim.clock import Clock
 from qdhil_sim.devices.scpi_instrument import ScpiInstrument
 from qdhil_sim.devices.setting import Setting
 from qdhil_sim.environment import Environment
+from qdhil_sim.light.bench_light import SPEED_OF_LIGHT_M_PER_S
 from qdhil_sim.protocol.errors import ScpiError
 from qdhil_sim.protocol.instrument import Block
 from qdhil_sim.protocol.parameters import (
@@ -213,7 +212,7 @@ class TunableLaser(ScpiInstrument):
     @command(f"{_HEAD}:WAVelength:FREQuency?")
     def get_frequency(self) -> str:
         """Return the optical frequency in Hz."""
-        return _form(speed_of_light / self.wavelength_m())
+        return _form(SPEED_OF_LIGHT_M_PER_S / self.wavelength_m())
 
     def _problem(self) -> str:
         if self.sweep_stop_m <= self.sweep_start_m:

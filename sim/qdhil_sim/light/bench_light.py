@@ -10,8 +10,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scipy.constants import speed_of_light
-
 from qdhil_sim import environment as bench
 from qdhil_sim.environment import Environment
 from qdhil_sim.light.controls import PulseControls
@@ -20,8 +18,9 @@ from qdhil_sim.light.detector_bias import at_current
 from qdhil_sim.light.emitter import Emitter
 from qdhil_sim.light.setup import Setup
 
-LIGHT_NM_GHZ: float = speed_of_light
-"""Speed of light as wavelength in nm times frequency in GHz."""
+SPEED_OF_LIGHT_M_PER_S = 299_792_458.0
+LIGHT_NM_GHZ = SPEED_OF_LIGHT_M_PER_S
+"""Wavelength in nm times frequency in GHz."""
 _MEV_PER_K = 0.08617333
 _MOST_AREA_PI = 8.0
 _SLOWEST_REP_RATE_HZ = 1.0
