@@ -191,7 +191,7 @@ def _events(record: Record) -> list[str]:
             cell["drift"],
             cell["truth"],
             *(str(cell[name]) for name in ("passed", "blocked", "inconclusive")),
-            f"{upper_bound(wrong_of(cell) or 0, cell['campaigns']):.1%}",
+            _NEVER_WRONG if (wrong := wrong_of(cell)) is None else f"{upper_bound(wrong, cell['campaigns']):.1%}",
             f"{cell['mean_quads']:.1f}",
         ]
         for cell in found["cells"]

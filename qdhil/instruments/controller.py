@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from qdhil.errors import InfraFault
 from qdhil.instruments.config import Controller
 from qdhil.instruments.session import Session
@@ -11,10 +13,19 @@ _NO_ERROR_CODES = ("0", "+0")
 
 
 class PhotonSourceController:
-    """Firmware slots, reboot and feedback locks of the source's controller."""
+    """Firmware slots, reboot and feedback locks of the source's controller.
 
-    def __init__(self, session: Session, config: Controller) -> None:
+    Parameters
+    ----------
+    session, config
+        How it is reached.
+    gone
+        Whether it is known by now that it never comes back, so that a boot is not waited for.
+    """
+
+    def __init__(self, session: Session, config: Controller, gone: Callable[[], bool] = lambda: False) -> None:
         self.session = session
+        self._gone = gone
         self.boot_timeout_s = config.boot_timeout_s
         """How long a boot may take."""
         self._lock_timeout_s = config.lock_timeout_s
@@ -108,6 +119,8 @@ class PhotonSourceController:
             try:
                 self.session.open()
             except InfraFault as fault:
+                if self._gone():
+                    raise
                 last.append(fault)
                 return False
             return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from qdhil.errors import InfraFault
@@ -22,14 +22,16 @@ class Rig:
         Name in the rack file.
     description
         Its entry there.
+    gone
+        Whether it is known by now that the rig never comes back.
     """
 
-    def __init__(self, name: str, description: config.Rig) -> None:
+    def __init__(self, name: str, description: config.Rig, gone: Callable[[], bool] = lambda: False) -> None:
         self.name = name
         self.description = description
         instruments, backend = description.instruments, description.backend
         self.controller = PhotonSourceController(
-            Session(name, "controller", instruments.controller, backend), instruments.controller
+            Session(name, "controller", instruments.controller, backend), instruments.controller, gone
         )
         self.tagger = TimeTagger(Session(name, "tagger", instruments.tagger, backend), instruments.tagger)
         self.cryostat = LakeShore336(Session(name, "cryostat", instruments.cryostat, backend), instruments.cryostat)
@@ -135,9 +137,9 @@ class Rig:
 
 
 @contextmanager
-def opened(name: str, description: config.Rig) -> Iterator[Rig]:
-    """Open a rig and close it when the block ends."""
-    rig = Rig(name, description)
+def opened(name: str, description: config.Rig, gone: Callable[[], bool] = lambda: False) -> Iterator[Rig]:
+    """Open a rig and close it when the block ends; ``gone`` as :class:`Rig` takes it."""
+    rig = Rig(name, description, gone)
     with ExitStack() as stack:
         stack.callback(rig.close)
         rig.open()
