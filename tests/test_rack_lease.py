@@ -97,6 +97,19 @@ def test_waiting_ends_when_it_was_told_to(held, tmp_path):
     assert 0.3 <= time.monotonic() - started < 10
 
 
+def test_waiting_ends_when_the_caller_wants_something_else(held, tmp_path):
+    held("sim-a1")
+    started = time.monotonic()
+
+    def on_poll() -> None:
+        if time.monotonic() - started > 0.5:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError), lease("sim-a1", tmp_path, wait_s=float("inf"), on_poll=on_poll):
+        pytest.fail("two processes hold one rig")
+    assert 0.5 < time.monotonic() - started < 3
+
+
 def test_a_killed_holder_frees_its_rig(held, tmp_path):
     process = held("sim-a1")
     process.send_signal(signal.SIGKILL)

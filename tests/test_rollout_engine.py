@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -13,18 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bundles_made import BUILD
 from rollout_made import BASELINE, CANDIDATE, FILE_STATE, Made, served
-from signing_made import STRANGER
+from signing_made import STRANGER, trust_text, write_trust
 from test_rollout_machine import first, plan
 
 from qdhil.audit import verify_log
 from qdhil.firmware import find_bundle
+from qdhil.firmware.build import co_sign
 from qdhil.firmware.slots import confirm_running, run_candidate, stage
+from qdhil.keys.signers import public_pem
 from qdhil.keys.validity import timestamp
 from qdhil.rack.config import load_rack
 from qdhil.rack.lease import lease
 from qdhil.rack.rig import Rig
-from qdhil.rack.selection import bundle_folder
+from qdhil.rack.selection import bundle_folder, named_folder
 from qdhil.rack.service_state import return_to_service, take_out_of_service
 from qdhil.rollout.engine import Engine, Parts
 from qdhil.rollout.fleet import open_fleet
@@ -85,6 +89,17 @@ def uptime_s(made: Made, rig: str) -> float:
     found = there.controller.check()["uptime_s"]
     there.close()
     return found
+
+
+def signed(made: Made) -> Path:
+    """Sign both bundles with a key of the trust file, and return their folder."""
+    bundles = made.folder / "bundles"
+    for version in (BASELINE, CANDIDATE):
+        shutil.copytree(named_folder("pkg:qdhil_sim/builds", made.folder, "bundles") / version, bundles / version)
+        co_sign(bundles / version, [BUILD])
+    firmware = f'[firmware]\nthreshold = 1\n[keys.build]\nsigns = "firmware"\npublic = """\n{public_pem(BUILD)}"""\n'
+    write_trust(made.folder, trust_text() + firmware)
+    return bundles
 
 
 def as_printed(made: Made, verb: str, done: subprocess.CompletedProcess[str]) -> str:
@@ -456,3 +471,92 @@ def test_unknown_firmware_that_came_after_the_look_is_not_installed_over(made: M
         assert fleet.observe("sim-a1").phase == "unknown"
     assert made.running("sim-a1") == ("1.5.0-jitter20", True)
     assert uptime_s(made, "sim-a1") >= booted_s, "it was booted"
+
+
+def test_abort_needs_neither_the_firmware_s_key_nor_its_candidate(made: Made) -> None:
+    bundles = signed(made)
+    made.write_plan(RINGS, bundles="bundles", unsigned_bundles=False)
+    made.attest("canary")
+    started = made.run("start")
+    assert (started.returncode, runs(made)) == (20, [NEW, OLD, OLD]), started.stdout + started.stderr
+    write_trust(made.folder, trust_text())
+    refused = made.run("resume")
+    assert refused.returncode in (40, 64)
+    shutil.rmtree(bundles / CANDIDATE)
+    aborted = made.run("abort", "--all")
+    assert aborted.returncode == 0, aborted.stdout + aborted.stderr
+    assert (status(made)["phase"], runs(made)) == ("aborted", [OLD, OLD, OLD])
+
+
+def test_abort_takes_the_baseline_by_its_digest_alone(made: Made) -> None:
+    bundles = signed(made)
+    made.write_plan(RINGS, bundles="bundles", unsigned_bundles=False, bake_time_s=60.0)
+    made.attest("canary")
+    assert made.run("start", "--once").returncode == 20
+    assert made.running("sim-a1") == (CANDIDATE, False)
+    write_trust(made.folder, "")
+    assert made.run("resume").returncode == 64
+    baseline, kept = bundles / BASELINE, made.folder / "kept"
+    shutil.move(baseline, kept)
+    for folder, code in ((None, 64), (bundles / CANDIDATE, 40)):
+        if folder is not None:
+            shutil.copytree(folder, baseline)
+        refused = made.run("abort")
+        assert refused.returncode == code, refused.stdout + refused.stderr
+        for words in ("nothing to roll back to", status(made)["baseline"]["sha256"], "abort --keep"):
+            assert words in refused.stderr, refused.stderr
+    assert made.running("sim-a1") == (CANDIDATE, False)
+    shutil.rmtree(baseline)
+    shutil.move(kept, baseline)
+    (baseline / "manifest.dsse.json").write_text("no signature")
+    aborted = made.run("abort")
+    assert aborted.returncode == 0, aborted.stdout + aborted.stderr
+    assert runs(made) == [OLD, OLD, OLD]
+
+
+def test_abort_that_keeps_needs_no_bundle_no_fleet_and_no_trust(made: Made) -> None:
+    bundles = signed(made)
+    made.write_plan(RINGS, bundles="bundles", unsigned_bundles=False, bake_time_s=60.0)
+    made.attest("canary")
+    assert made.run("start", "--once").returncode == 20
+    shutil.rmtree(bundles)
+    (made.folder / "trust.toml").unlink()
+    rack = made.rack_file.rename(made.folder / "gone.toml")
+    assert made.run("abort").returncode == 64
+    aborted = made.run("abort", "--keep")
+    assert aborted.returncode == 0, aborted.stdout + aborted.stderr
+    rack.rename(made.rack_file)
+    assert made.running("sim-a1") == (CANDIDATE, False)
+    ended = status(made)
+    assert (ended["phase"], ended["asked"]) == ("aborted", None)
+    assert (ended["journal"][-1]["what"], ended["journal"][-1]["outcome"]) == ("asked", "abort-keep")
+    said = [(entry["action"], entry["outcome"]) for entry in made.audit()][-3:]
+    assert said == [("rollout.abort", "begun"), ("rollout.end", "aborted"), ("rollout.abort", "aborted")]
+    assert not verify_log(made.folder / "audit.jsonl").problem
+
+
+def test_a_wait_for_a_rig_hears_sigterm_and_pause(made: Made) -> None:
+    made.write_plan(RINGS)
+    made.file.write_text(made.file.read_text().replace('kind = "rigs"', 'kind = "rigs"\nlease_wait_s = 60'))
+    made.attest("canary")
+    assert made.run("start").returncode == 20
+    locks = made.folder / "locks"
+    with lease("sim-a1", locks, wait_s=0):
+        process = made.begin("resume")
+        until(lambda: status(made)["held"] is None, "it is not resumed")
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=5)
+        assert (process.returncode, "interrupted" in output) == (20, True), output
+        assert device(made, "sim-a1") == "confirmed"
+    made.attest("fleet")
+    with lease("sim-a2", locks, wait_s=0):
+        process = made.begin("resume")
+        until(lambda: device(made, "sim-a2") == "installing", "it does not come to the second ring")
+        with open_store(load_plan(made.file), made.folder) as store:
+            store.wish("pause")
+        until(lambda: status(made)["held"] is not None, "not paused within about a second", timeout_s=2.0)
+        output, _ = process.communicate(timeout=5)
+        assert process.returncode == 20, output
+        assert (status(made)["held"]["paused"], device(made, "sim-a2")) == (True, "installing")
+    assert made.run("resume").returncode == 0
+    assert runs(made) == [NEW, NEW, NEW]

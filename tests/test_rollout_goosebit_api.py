@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from bundles_made import made_bundle, payload
 
 from qdhil.errors import InfraFault
+from qdhil.rollout.fleet import PutAsideError
+from qdhil.rollout.goosebit import GoosebitFleet
 from qdhil.rollout.goosebit_api import GoosebitApi
+from qdhil.rollout.state import Firmware
 
 DEVICE = {
     "id": "d1",
@@ -79,3 +84,22 @@ def test_a_large_file_is_read_to_its_end_and_no_further(api: GoosebitApi, server
     server.answers["/api/v1/download/7"] = bytes(SIZE_BYTES)
     assert len(api.download(7, SIZE_BYTES)) == SIZE_BYTES
     assert len(api.download(7, 10)) == 11
+
+
+def test_a_wait_for_a_device_that_installs_ends_when_something_else_is_wanted(
+    api: GoosebitApi, server: Server, tmp_path: Path
+) -> None:
+    server.answers["/api/v1/devices"] = json.dumps({"devices": [DEVICE | {"last_state": "Running"}]}).encode()
+    baseline = made_bundle(tmp_path / "b", payload(), version="1.4.0", signers=())
+    candidate, started = Firmware(version="1.5.0", sha256="b" * 64), time.monotonic()
+    fleet = GoosebitFleet(
+        api,
+        candidate,
+        baseline,
+        install_timeout_s=20,
+        poll_s=20,
+        interrupted=lambda: time.monotonic() - started > 0.5,
+    )
+    with pytest.raises(PutAsideError):
+        fleet.roll_back("d1")
+    assert 0.5 < time.monotonic() - started < 5

@@ -79,9 +79,9 @@ def current_actor(signer: Signer | None = None) -> Actor:
     ConfigurationError
         If the key does not sign.
     """
-    account = _account()
+    user = f"user:{account()}"
     if signer is None:
-        return Actor(account)
+        return Actor(user)
     from qdhil.keys.extra import signing
     from qdhil.keys.signers import public_pem
 
@@ -90,14 +90,14 @@ def current_actor(signer: Signer | None = None) -> Actor:
         signer.public_key.verify_signature(signer.sign(challenge), challenge)
     except signing().UnverifiedSignatureError:
         raise ConfigurationError("the key's signatures are not those of its public half") from None
-    return Actor(account, signer, str(signer.public_key.keyid), public_pem(signer))
+    return Actor(user, signer, str(signer.public_key.keyid), public_pem(signer))
 
 
-def _account() -> str:
-    """Return the account of the real user id."""
+def account() -> str:
+    """Return ``NAME@HOST`` of the real user id."""
     number = os.getuid()
     try:
         name = pwd.getpwuid(number).pw_name
     except KeyError:
         name = f"#{number}"
-    return f"user:{name}@{socket.gethostname()}"
+    return f"{name}@{socket.gethostname()}"

@@ -18,6 +18,7 @@ from qdhil.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from qdhil.audit import Authority
+    from qdhil.audit.entry import Detail
     from qdhil.rollout.foreground import Foreground
     from qdhil.rollout.plan import Plan
     from qdhil.rollout.state import RolloutState, Wish
@@ -48,13 +49,13 @@ def plan(file: PlanArgument, json: JsonOption = False) -> None:
 @rollout.command()
 def start(file: PlanArgument, once: OnceOption = False, key: ActorKeyOption = None) -> None:
     """Start a rollout in the foreground: 0 done, 10 rolled back, 20, 30 or 40 held."""
-    _run(file, "rollout.start", key, lambda it: it.start(once=once))
+    _install(file, "rollout.start", key, lambda it: it.start(once=once))
 
 
 @rollout.command()
 def resume(file: PlanArgument, once: OnceOption = False, key: ActorKeyOption = None) -> None:
     """Go on with a rollout that was held, paused, interrupted or killed."""
-    _run(file, "rollout.resume", key, lambda it: it.resume(once=once))
+    _install(file, "rollout.resume", key, lambda it: it.resume(once=once))
 
 
 @rollout.command()
@@ -84,6 +85,7 @@ def abort(
     key: ActorKeyOption = None,
 ) -> None:
     """End a rollout for good; devices on trial go back to the baseline."""
+    from qdhil.rollout.ending import Ending
     from qdhil.rollout.plan import load_plan
     from qdhil.rollout.store import open_store
 
@@ -92,7 +94,7 @@ def abort(
     wish: Wish = "abort-all" if every else "abort-keep" if keep else "abort"
     planned = load_plan(file)
     with open_store(planned, file.parent) as store:
-        runs = store.is_held()
+        runs, state = store.is_held(), store.load()
         if runs:
             with _authority(planned, file, key).action("releaser", "rollout.abort", planned.name, {"how": wish}):
                 store.wish(wish)
@@ -100,7 +102,17 @@ def abort(
     if runs:
         typer.echo(f"rollout {planned.name}: asked to abort; the process that runs it ends it")
         return
-    _run(file, "rollout.abort", key, lambda it: it.abort(wish), to_roll_back=True)
+    details: dict[str, Detail] = {"how": wish, "plan_sha256": planned.sha256}
+    if state is not None:
+        details["firmware_sha256"] = state.candidate.sha256
+    releaser = _authority(planned, file, key)
+    with _interruptible() as interrupted:
+        ending = Ending(planned, file.parent, releaser, _say, interrupted)
+        with releaser.action("releaser", "rollout.abort", planned.name, details) as progress:
+            state = ending.abort(wish)
+            progress.outcome = _outcome(state)
+        code = _said(state, interrupted())
+    raise typer.Exit(0 if state.is_final else code)
 
 
 @rollout.command()
@@ -123,32 +135,35 @@ def status(
     _print(status_record(state, runs, wish, entries), lambda: status_lines(planned, state, runs, wish, entries), json)
 
 
-def _run(
-    file: Path,
-    action: str,
-    key: str | None,
-    run: Callable[[Foreground], RolloutState],
-    *,
-    to_roll_back: bool = False,
-) -> None:
+def _install(file: Path, action: str, key: str | None, run: Callable[[Foreground], RolloutState]) -> None:
     """Run a rollout as a releaser, end with its exit code, and stop between two actions at SIGINT or SIGTERM."""
-    from qdhil.rollout.foreground import Foreground, exit_code
+    from qdhil.rollout.foreground import Foreground
     from qdhil.rollout.preparation import prepare
 
-    prepared = prepare(file, to_roll_back=to_roll_back)
+    prepared = prepare(file)
     releaser = _authority(prepared.plan, file, key)
-    details = {"firmware_sha256": prepared.candidate.sha256, "plan_sha256": prepared.plan.sha256}
-    with _interruptible() as interrupted, releaser.action("releaser", action, prepared.plan.name, details) as progress:
-        state = run(Foreground(prepared, releaser, _say, interrupted))
-        progress.outcome = state.phase if state.held is None else "held"
-        code = exit_code(state)
+    details: dict[str, Detail] = {"firmware_sha256": prepared.candidate.sha256, "plan_sha256": prepared.plan.sha256}
+    with _interruptible() as interrupted:
+        with releaser.action("releaser", action, prepared.plan.name, details) as progress:
+            state = run(Foreground(prepared, releaser, _say, interrupted))
+            progress.outcome = _outcome(state)
+        code = _said(state, interrupted())
+    raise typer.Exit(code)
+
+
+def _outcome(state: RolloutState) -> str:
+    return state.phase if state.held is None else "held"
+
+
+def _said(state: RolloutState, interrupted: bool) -> int:
+    """Say how a run ended, and return its exit code."""
+    from qdhil.rollout.foreground import exit_code
+
     if state.is_final:
         _say(f"rollout {state.name}: {state.phase}: {state.outcome}")
     elif state.held is None:
-        _say("interrupted; resume goes on" if interrupted() else f"baking until {state.baking_until}; resume goes on")
-    if action == "rollout.abort" and state.is_final:
-        code = 0
-    raise typer.Exit(code)
+        _say("interrupted; resume goes on" if interrupted else f"baking until {state.baking_until}; resume goes on")
+    return exit_code(state)
 
 
 def _is_heard(store: Store) -> bool:

@@ -140,6 +140,33 @@ def find_bundle(
     return bundle
 
 
+def find_known_bundle(wanted: str, folder: Path, sha256: str) -> Bundle:
+    """Load a bundle whose image was verified before, and is told by its digest alone.
+
+    Signatures, expiry and hardware are not looked at again: this is for firmware that the devices ran already.
+
+    Parameters
+    ----------
+    wanted, folder
+        As for :func:`find_bundle`.
+    sha256
+        Digest of the image file.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such bundle or its manifest can't be read.
+    RefusedError
+        If it has another image.
+    """
+    path = _bundle_path(wanted, folder)
+    what = f"firmware bundle {path}"
+    bundle = _with_image(path, _read(path / MANIFEST_NAME, what, SIZE_MAX_BYTES + 1), (), what)
+    if bundle.sha256 != sha256:
+        raise RefusedError(f"{what}: image has sha256 {bundle.sha256}, not {sha256}")
+    return bundle
+
+
 def load_bundle(path: Path, trust: Trust | None = None) -> Bundle:
     """Load a bundle folder: signatures first, then the manifest, then the image against it.
 
@@ -152,11 +179,7 @@ def load_bundle(path: Path, trust: Trust | None = None) -> Bundle:
     """
     what = f"firmware bundle {path}"
     data = _read(path / MANIFEST_NAME, what, SIZE_MAX_BYTES + 1)
-    signers = _signers(path, data, trust, what)
-    manifest = read_manifest(data, f"firmware manifest {path / MANIFEST_NAME}")
-    image = _read_image(path / manifest.image, manifest, what)
-    bundle = Bundle(manifest, image, signers)
-    check_agrees(manifest, bundle.facts, what)
+    bundle = _with_image(path, data, _signers(path, data, trust, what), what)
     if trust is not None and bundle.facts.mcuboot is not None:
         signer_of(bundle.facts.mcuboot, trust.image_keys)
     return bundle
@@ -207,6 +230,14 @@ def _signers(path: Path, data: bytes, trust: Trust | None, what: str) -> tuple[s
         signed = f"by {', '.join(signers)}" if signers else "by no trusted key"
         raise RefusedError(f"{what}: signed {signed}, it takes {trust.firmware.threshold} keys that sign firmware")
     return signers
+
+
+def _with_image(path: Path, data: bytes, signers: tuple[str, ...], what: str) -> Bundle:
+    """Return the bundle of a manifest, with the image checked against it."""
+    manifest = read_manifest(data, f"firmware manifest {path / MANIFEST_NAME}")
+    bundle = Bundle(manifest, _read_image(path / manifest.image, manifest, what), signers)
+    check_agrees(manifest, bundle.facts, what)
+    return bundle
 
 
 def _read_image(file: Path, manifest: Manifest, what: str) -> bytes:

@@ -8,6 +8,7 @@ of :mod:`qdhil.rack.service_state`, which say in what state the last holder left
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,8 @@ from qdhil.rack.notes import read_note, shared_file, whoami
 from qdhil.rack.service_state import RigState, state_of
 
 _POLL_S = 0.1
+_HEARD_S = 0.3
+"""How often a caller that waits is asked whether it still wants to."""
 
 
 @contextmanager
@@ -28,6 +31,7 @@ def lease(
     *,
     wait_s: float,
     on_wait: Callable[[str], None] = lambda _: None,
+    on_poll: Callable[[], None] = lambda: None,
     out_of_service_too: bool = False,
 ) -> Iterator[RigState]:
     """Hold ``rig`` until the block ends; gives what its notes said when it was taken.
@@ -45,6 +49,8 @@ def lease(
         How long a busy rig is waited for; 0 refuses at once, ``inf`` waits for ever.
     on_wait
         Called once with the holder's description when the rig is busy.
+    on_poll
+        Called several times a second while the rig is waited for; what it raises ends the wait.
     out_of_service_too
         Take a rig that is out of service as well, to restore it.
 
@@ -67,7 +73,7 @@ def lease(
     except Timeout:
         on_wait(f"rig {rig} is held by {holder(rig, lock_dir)}; waiting up to {wait_s:g} s")
         try:
-            _acquire(lock, wait_s)
+            _wait(lock, wait_s, on_poll)
         except Timeout as error:
             raise InfraFault(
                 rig,
@@ -110,6 +116,19 @@ def is_held(rig: str, lock_dir: Path) -> bool:
         return True
     lock.release()
     return False
+
+
+def _wait(lock: FileLock, wait_s: float, on_poll: Callable[[], None]) -> None:
+    """Take a lock that is busy, or raise Timeout."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        on_poll()
+        left_s = max(0.0, deadline - time.monotonic())
+        try:
+            return _acquire(lock, min(left_s, _HEARD_S))
+        except Timeout:
+            if left_s <= _HEARD_S:
+                raise
 
 
 def _acquire(lock: FileLock, timeout_s: float) -> None:

@@ -7,13 +7,12 @@ and what a power failure tore apart can't be read, which its readers take for th
 
 from __future__ import annotations
 
-import getpass
 import os
-import socket
 import time
 from contextlib import suppress
 from pathlib import Path
 
+from qdhil.audit.actor import account
 from qdhil.durable_files import flush_folder
 from qdhil.errors import ConfigurationError
 from qdhil.regular_files import open_regular, read_regular
@@ -97,11 +96,7 @@ def one_line(text: str, size_max_bytes: int) -> str:
 def whoami() -> dict[str, str | int]:
     """Return who this process is to another user of the host: ``who``, ``process`` and ``since``."""
     run = os.environ.get("CI_RUN_ID") or os.environ.get("GITHUB_RUN_ID") or os.environ.get("CI_JOB_ID")
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    who = f"{user}@{socket.gethostname()}" + (f"#{run}" if run else "")
+    who = account() + (f"#{run}" if run else "")
     return {
         "who": one_line(who, _LONGEST_NAME_BYTES),
         "process": os.getpid(),

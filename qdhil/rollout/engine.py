@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from qdhil.errors import InfraFault
 from qdhil.rollout import machine
 from qdhil.rollout.changes import in_phase
+from qdhil.rollout.fleet import WISH_POLL_S, PutAsideError, wait
 from qdhil.rollout.lock import ask_lock
 from qdhil.rollout.narration import Narrator
 from qdhil.rollout.state import JournalEntry, RolloutState, Wish
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from qdhil.rollout.fleet import DeviceState, Fleet
     from qdhil.rollout.plan import Plan
     from qdhil.rollout.store import Store
-
-WISH_POLL_S = 0.2
-"""How often a person's wish is looked for while the engine waits."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +55,6 @@ class Parts:
     interrupted: Callable[[], bool] = lambda: False
 
 
-class _PutAsideError(Exception):
-    """A person wants something else; the state says what was being done."""
-
-
 class Engine:
     """One process's run of a rollout that it holds.
 
@@ -81,6 +75,10 @@ class Engine:
     def resume(self) -> None:
         """Go on after a hold or a kill: look at the confirmed devices again, and have the lock asked anew."""
         self._keep(machine.resumed(self.state), "resumed", self.state.name)
+        with suppress(PutAsideError):  # what it is put aside for comes before any device
+            self._look_again()
+
+    def _look_again(self) -> None:
         confirmed = in_phase(self.state.devices, "confirmed")
         seen = {device: self._parts.fleet.observe(device) for device in confirmed}
         after = machine.after_drift(self.state, self._parts.plan, seen)
@@ -114,7 +112,7 @@ class Engine:
                     break
                 time.sleep(WISH_POLL_S)
                 continue
-            with suppress(_PutAsideError):
+            with suppress(PutAsideError):
                 self._act(action)
         return self.state
 
@@ -122,7 +120,7 @@ class Engine:
         device, plan = action.subject, self._parts.plan
         if action.verb in ("install", "confirm", "roll back"):
             self._narrator.begins(self.state, action.verb, device)
-            self._parts.store.note(self._entry(f"intent: {action.verb}", device))
+            self._parts.store.note(_entry(self.state.revision, f"intent: {action.verb}", device))
         match action.verb:
             case "ask":
                 self._ask(device)
@@ -174,30 +172,13 @@ class Engine:
             done = seen.phase in until or seen.phase in ("unreachable", "unknown") or fault is not None
             if done or time.monotonic() > deadline:
                 return seen if fault is None or seen.phase in until else _explained(seen, fault)
-            self._wait(self._parts.plan.poll_s)
-
-    def _wait(self, seconds: float) -> None:
-        """Wait for a device; leave what is being done to it to be taken up again if a person wants something else."""
-        deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
-            if self._parts.interrupted() or self._parts.store.wished() is not None:
-                raise _PutAsideError
-            time.sleep(min(left, WISH_POLL_S))
+            wait(self._parts.plan.poll_s, lambda: wanted_else(self._parts.store, self._parts.interrupted))
 
     def _seen(self, after: RolloutState, what: str, device: str, seen: DeviceState) -> None:
         self._keep(after, what, device, f"{seen.phase}: {seen.detail}")
 
     def _keep(self, after: RolloutState, what: str, subject: str, outcome: str = "") -> None:
-        """Write a state down before anything is done about it."""
-        update = {"revision": self.state.revision + 1, "updated": _now().isoformat(timespec="seconds")}
-        after = after.model_copy(update=update)
-        self._narrator.changes(self.state, after)
-        self._parts.store.save(after, self._entry(what, subject, outcome, revision=after.revision))
-        self.state = after
-
-    def _entry(self, what: str, subject: str, outcome: str = "", revision: int | None = None) -> JournalEntry:
-        number, time_ = self.state.revision if revision is None else revision, _now().isoformat(timespec="milliseconds")
-        return JournalEntry(revision=number, time=time_, what=what, subject=subject, outcome=outcome)
+        self.state = keep(self._parts.store, self._narrator, self.state, after, (what, subject, outcome))
 
     def _baked(self, until: str) -> bool:
         """Return whether a wave has baked; a clock that is set meanwhile makes it neither shorter nor endless."""
@@ -206,6 +187,37 @@ class Engine:
             left_s = min((datetime.fromisoformat(until) - _now()).total_seconds(), bake_time_s)
             self._baking = until, time.monotonic() + left_s
         return time.monotonic() >= self._baking[1]
+
+
+def keep(
+    store: Store, narrator: Narrator, before: RolloutState, after: RolloutState, why: tuple[str, str, str]
+) -> RolloutState:
+    """Write a state down before anything is done about it, and return it as it was written.
+
+    Parameters
+    ----------
+    store, narrator
+        Where to, and who tells the audit log.
+    before, after
+        The state that is in the store, and the one to come.
+    why
+        What the journal says: what happened, to what, and what came of it.
+    """
+    update = {"revision": before.revision + 1, "updated": _now().isoformat(timespec="seconds")}
+    after = after.model_copy(update=update)
+    narrator.changes(before, after)
+    store.save(after, _entry(after.revision, *why))
+    return after
+
+
+def wanted_else(store: Store, interrupted: Callable[[], bool]) -> bool:
+    """Whether the process was asked to end, or a person asks for something."""
+    return interrupted() or store.wished() is not None
+
+
+def _entry(revision: int, what: str, subject: str, outcome: str = "") -> JournalEntry:
+    now = _now().isoformat(timespec="milliseconds")
+    return JournalEntry(revision=revision, time=now, what=what, subject=subject, outcome=outcome)
 
 
 def _now() -> datetime:

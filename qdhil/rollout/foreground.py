@@ -1,18 +1,19 @@
-"""One run of a rollout in the foreground of a process: start, resume or abort, until it must stop."""
+"""One run of a rollout in the foreground of a process: start or resume, until it must stop."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qdhil.errors import ConfigurationError
 from qdhil.exit_codes import ExitCode
-from qdhil.rollout.engine import Engine, Parts
+from qdhil.rollout.engine import Engine, Parts, wanted_else
 from qdhil.rollout.fleet import open_fleet
-from qdhil.rollout.preparation import Prepared, check_bundles, check_same, first_state, rings_of
-from qdhil.rollout.state import JournalEntry, RolloutState, Wish
+from qdhil.rollout.preparation import Prepared, check_same, first_state, rings_of
+from qdhil.rollout.state import JournalEntry, RolloutState
 from qdhil.rollout.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -68,24 +69,12 @@ class Foreground:
             engine.resume()
             return engine.run(until_idle=once)
 
-    def abort(self, wish: Wish) -> RolloutState:
-        """Abort a rollout that no process runs, also where the plan's rings were changed since it was started."""
-        with self._working() as (store, fleet):
-            state = loaded(store, self.prepared.plan.name)
-            if state.phase == "done":
-                raise ConfigurationError(f"rollout {state.name} is done, and stays so; roll another firmware out")
-            if state.is_final:
-                return state
-            check_bundles(self.prepared, state)
-            store.wish(wish)
-            return self._engine(store, fleet, state).run()
-
     @contextmanager
     def _working(self) -> Iterator[tuple[Store, Fleet]]:
         prepared = self.prepared
         with open_store(prepared.plan, prepared.folder) as store, store.held():
-            bundles = prepared.candidate, prepared.baseline
-            with open_fleet(prepared.plan, prepared.folder, *bundles) as fleet:
+            bundles, asked = (prepared.candidate, prepared.baseline), partial(wanted_else, store, self.interrupted)
+            with open_fleet(prepared.plan, prepared.folder, *bundles, asked) as fleet:
                 yield store, fleet
 
     def _engine(self, store: Store, fleet: Fleet, state: RolloutState) -> Engine:

@@ -14,14 +14,15 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from qdhil.errors import ConfigurationError, InfraFault
-from qdhil.rollout.fleet import DeviceState, unreachable
+from qdhil.rollout.fleet import DeviceState, installable, unreachable, wait
 from qdhil.rollout.goosebit_api import GoosebitApi
+from qdhil.rollout.state import Firmware
 
 if TYPE_CHECKING:
     from qdhil.firmware.bundle import Bundle
@@ -34,18 +35,21 @@ _SELECTOR = "feed:"
 
 
 @contextmanager
-def fleet(plan: Plan, folder: Path, candidate: Bundle, baseline: Bundle) -> Iterator[GoosebitFleet]:
+def fleet(
+    plan: Plan, folder: Path, candidate: Bundle | Firmware, baseline: Bundle, interrupted: Callable[[], bool]
+) -> Iterator[GoosebitFleet]:
     """Give the devices of the server that a plan names."""
     settings = plan.fleet
     if settings.kind != "goosebit":
         raise ConfigurationError(f"rollout plan: fleet.kind is {settings.kind}, not goosebit")
     for bundle in (candidate, baseline):
-        if bundle.manifest.format not in _FORMATS:
+        if not isinstance(bundle, Firmware) and bundle.manifest.format not in _FORMATS:
             raise ConfigurationError(f"firmware {bundle.version}: goosebit takes {' and '.join(_FORMATS)} images")
     if candidate.version == baseline.version:
         raise ConfigurationError(f"candidate and baseline are both {candidate.version}; goosebit can't tell them apart")
     api = GoosebitApi(settings.url, folder / settings.credentials, settings.request_timeout_s)
-    yield GoosebitFleet(api, candidate, baseline, install_timeout_s=plan.install_timeout_s, poll_s=plan.poll_s)
+    waiting = {"install_timeout_s": plan.install_timeout_s, "poll_s": plan.poll_s}
+    yield GoosebitFleet(api, candidate, baseline, **waiting, interrupted=interrupted)
 
 
 class GoosebitFleet:
@@ -56,21 +60,32 @@ class GoosebitFleet:
     api
         The server.
     candidate, baseline
-        The verified bundles; their images are what the devices install.
+        The verified bundles; their images are what the devices install. Without the candidate's, devices can only be
+        rolled back.
     install_timeout_s
         How long a device that installs is waited for before it is rolled back.
     poll_s
         How often it is looked at meanwhile.
+    interrupted
+        Whether to stop waiting.
     """
 
     def __init__(
-        self, api: GoosebitApi, candidate: Bundle, baseline: Bundle, *, install_timeout_s: float, poll_s: float
+        self,
+        api: GoosebitApi,
+        candidate: Bundle | Firmware,
+        baseline: Bundle,
+        *,
+        install_timeout_s: float,
+        poll_s: float,
+        interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
         self._api = api
         self._candidate = candidate
         self._baseline = baseline
         self._install_timeout_s = install_timeout_s
         self._poll_s = poll_s
+        self._interrupted = interrupted
         self._numbers: dict[str, int] = {}
 
     def devices(self, ring: Ring) -> list[str]:
@@ -110,8 +125,9 @@ class GoosebitFleet:
         entry = self._entry(device)
         if entry["last_state"] == "Running" or entry["sw_version"] != self._baseline.version:
             return
-        feed = self._feed(entry, self._candidate)
-        self._offer(feed, self._candidate, entry)
+        candidate = installable(self._candidate)
+        feed = self._feed(entry, candidate)
+        self._offer(feed, candidate, entry)
         if entry["feed"] != feed:
             self._api.move(device, feed, force=entry["last_state"] == "Error")
 
@@ -160,8 +176,8 @@ class GoosebitFleet:
             return "candidate"
         return "baseline" if entry["feed"] == self._feed(entry, self._baseline) else None
 
-    def _feed(self, entry: dict[str, Any], bundle: Bundle) -> str:
-        return f"{_home(entry)}{_MARK}{bundle.sha256[:_DIGITS]}"
+    def _feed(self, entry: dict[str, Any], firmware: Bundle | Firmware) -> str:
+        return f"{_home(entry)}{_MARK}{firmware.sha256[:_DIGITS]}"
 
     def _entry(self, device: str) -> dict[str, Any]:
         return _named(device, self._api.devices())
@@ -172,7 +188,7 @@ class GoosebitFleet:
             if time.monotonic() > deadline:
                 advice = "restart the device, or its update client, so that it reports"
                 raise InfraFault(device, "goosebit", "update state", "Running", "ended", advice)
-            time.sleep(self._poll_s)
+            wait(self._poll_s, self._interrupted)
         return entry
 
     def _offer(self, feed: str, bundle: Bundle, entry: dict[str, Any]) -> None:

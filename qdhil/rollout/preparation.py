@@ -73,15 +73,8 @@ class Survey:
         return int(ExitCode.INFRA if strange or len(unfit) > first.health.max_unreachable else ExitCode.PASS)
 
 
-def prepare(file: Path, *, to_roll_back: bool = False) -> Prepared:
+def prepare(file: Path) -> Prepared:
     """Read a plan and verify its bundles.
-
-    Parameters
-    ----------
-    file
-        The plan.
-    to_roll_back
-        Whether nothing new is to be installed: then the candidate may have expired.
 
     Raises
     ------
@@ -91,7 +84,7 @@ def prepare(file: Path, *, to_roll_back: bool = False) -> Prepared:
         If one of the bundles must not be installed.
     """
     plan = load_plan(file)
-    return Prepared(plan, file.parent, *_bundles(plan, file.parent, to_roll_back=to_roll_back))
+    return Prepared(plan, file.parent, *_bundles(plan, file.parent))
 
 
 def survey(file: Path) -> Survey:
@@ -150,8 +143,8 @@ def first_state(prepared: Prepared, fleet: Fleet) -> RolloutState:
         rollout=secrets.token_hex(16),
         name=plan.name,
         plan_sha256=plan.sha256,
-        candidate=Firmware(version=prepared.candidate.version, sha256=prepared.candidate.sha256),
-        baseline=Firmware(version=prepared.baseline.version, sha256=prepared.baseline.sha256),
+        candidate=_noted(prepared.candidate),
+        baseline=_noted(prepared.baseline),
         updated=_now().isoformat(timespec="seconds"),
         devices={name: Device(ring=ring) for name, ring in rings_of(plan, fleet).items()},
     )
@@ -163,11 +156,6 @@ def check_same(prepared: Prepared, state: RolloutState) -> None:
         raise RefusedError(f"rollout {state.name}: the plan was changed since it was started; abort it, or undo that")
     if state.ring >= len(prepared.plan.rings):
         raise ConfigurationError(f"rollout {state.name}: its state is damaged: the plan has no ring {state.ring}")
-    check_bundles(prepared, state)
-
-
-def check_bundles(prepared: Prepared, state: RolloutState) -> None:
-    """Refuse to touch devices with other bundles than the rollout was started with."""
     for found, started in ((prepared.candidate, state.candidate), (prepared.baseline, state.baseline)):
         if found.sha256 != started.sha256:
             raise RefusedError(f"rollout {state.name}: bundle {found.version} is not the one it was started with")
@@ -201,7 +189,11 @@ def _observe(prepared: Prepared, found: Survey) -> None:
             found.devices.setdefault(ring, {})[device] = fleet.observe(device)
 
 
-def _bundles(plan: Plan, folder: Path, *, to_roll_back: bool = False) -> tuple[Bundle, Bundle]:
+def _noted(bundle: Bundle) -> Firmware:
+    return Firmware(version=bundle.version, sha256=bundle.sha256, boot_digest=bundle.boot_digest)
+
+
+def _bundles(plan: Plan, folder: Path) -> tuple[Bundle, Bundle]:
     """Return candidate and baseline, each checked for every hardware revision of the plan."""
     from qdhil.firmware.bundle import find_bundle
     from qdhil.firmware.history import NOTHING_INSTALLED
@@ -214,9 +206,7 @@ def _bundles(plan: Plan, folder: Path, *, to_roll_back: bool = False) -> tuple[B
     for hardware in plan.hardware:
         baseline = find_bundle(plan.baseline, where, hardware=hardware, trust=trust, in_service=True)
         installed = NOTHING_INSTALLED if trust is None else NOTHING_INSTALLED.then(baseline.manifest)
-        candidate = find_bundle(
-            plan.candidate, where, hardware=hardware, trust=trust, installed=installed, in_service=to_roll_back
-        )
+        candidate = find_bundle(plan.candidate, where, hardware=hardware, trust=trust, installed=installed)
     if candidate is None or baseline is None or candidate.sha256 == baseline.sha256:
         raise ConfigurationError("rollout plan: candidate and baseline are the same firmware")
     return candidate, baseline

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,9 @@ from qdhil.rack.rig import Rig
 from qdhil.rack.rig_bundles import remember_confirmed, rig_bundles
 from qdhil.rack.selection import select_rigs
 from qdhil.rack.service_state import begin_visit, end_visit, state_of
-from qdhil.rollout.fleet import DeviceState, unreachable
+from qdhil.rollout.fleet import DeviceState, installable, put_aside, unreachable
 from qdhil.rollout.plan import RigsSettings
+from qdhil.rollout.state import Firmware
 
 if TYPE_CHECKING:
     from qdhil.firmware import Bundle
@@ -33,14 +35,27 @@ class RigFleet:
         The plan; its ``fleet`` names the rack file.
     rack_file
         Where the rack was read.
+    settings
+        The plan's ``fleet``.
     candidate, baseline
-        The verified bundles.
+        The verified bundles; without the candidate's, rigs can only be rolled back.
+    interrupted
+        Whether to stop waiting for a rig that somebody else holds.
     """
 
-    def __init__(self, plan: Plan, rack_file: Path, lease_wait_s: float, candidate: Bundle, baseline: Bundle) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        rack_file: Path,
+        settings: RigsSettings,
+        candidate: Bundle | Firmware,
+        baseline: Bundle,
+        interrupted: Callable[[], bool],
+    ) -> None:
         self._plan = plan
         self._rack_file = rack_file
-        self._lease_wait_s = lease_wait_s
+        self._lease_wait_s = settings.lease_wait_s
+        self._interrupted = interrupted
         self._candidate = candidate
         self._baseline = baseline
         self._rack: Rack = load_rack(rack_file)
@@ -67,16 +82,18 @@ class RigFleet:
         with self._rig(device, keep=True) as rig:
             if self._seen(rig).phase in ("trial", "confirmed", "unknown"):
                 return
-            begin_visit(device, self._lock_dir, self._baseline, self._candidate)
-            stage(rig.firmware, self._candidate)
-            run_candidate(rig.firmware, self._candidate, device)
+            candidate = installable(self._candidate)
+            begin_visit(device, self._lock_dir, self._baseline, candidate)
+            stage(rig.firmware, candidate)
+            run_candidate(rig.firmware, candidate, device)
             rig.settle()
 
     def confirm(self, device: str) -> None:
         """Make the candidate permanent, and give the rig back."""
+        candidate = installable(self._candidate)
         with self._rig(device, keep=True) as rig:
-            confirm_running(rig.firmware, self._candidate, device)
-        remember_confirmed(device, rig.description, self._rack_file, self._candidate)
+            confirm_running(rig.firmware, candidate, device)
+        remember_confirmed(device, rig.description, self._rack_file, candidate)
         self._give_back(device)
 
     def roll_back(self, device: str) -> None:
@@ -129,7 +146,8 @@ class RigFleet:
                 if not out_of_service_too:
                     refuse_out_of_service(state_of(device, self._lock_dir))
             else:
-                stack.enter_context(lease(device, self._lock_dir, wait_s=self._lease_wait_s))
+                heard = partial(put_aside, self._interrupted)
+                stack.enter_context(lease(device, self._lock_dir, wait_s=self._lease_wait_s, on_poll=heard))
                 if keep:
                     self._leases[device] = stack.pop_all()
             rig = Rig(device, self._rack.rigs[device])
@@ -156,19 +174,24 @@ class RigFleet:
         healthy, detail = _self_test(rig)
         return DeviceState("baseline", running.digest, detail or said, healthy)
 
-    def _is(self, channel: FirmwareChannel, bundle: Bundle) -> bool:
-        running, expected = channel.running(), channel.expected(bundle)
+    def _is(self, channel: FirmwareChannel, firmware: Bundle | Firmware) -> bool:
+        running = channel.running()
+        if isinstance(firmware, Firmware):
+            return running.digest in (firmware.sha256, firmware.boot_digest)
+        expected = channel.expected(firmware)
         facts = (running.version, running.digest, running.fpga_build)
         return facts == (expected.version, expected.digest, expected.fpga_build)
 
 
 @contextmanager
-def fleet(plan: Plan, folder: Path, candidate: Bundle, baseline: Bundle) -> Iterator[RigFleet]:
+def fleet(
+    plan: Plan, folder: Path, candidate: Bundle | Firmware, baseline: Bundle, interrupted: Callable[[], bool]
+) -> Iterator[RigFleet]:
     """Give the rigs of a plan; leases end with the block."""
     settings = plan.fleet
     if not isinstance(settings, RigsSettings):
         raise ConfigurationError("rollout plan: fleet.kind is not rigs")
-    rigs = RigFleet(plan, folder / settings.rack, settings.lease_wait_s, candidate, baseline)
+    rigs = RigFleet(plan, folder / settings.rack, settings, candidate, baseline, interrupted)
     try:
         yield rigs
     finally:

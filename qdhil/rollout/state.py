@@ -68,6 +68,8 @@ class Firmware(Strict):
 
     version: str
     sha256: Digest
+    boot_digest: Digest | None = None
+    """What a bootloader reports of it."""
 
 
 class RolloutState(Strict):
