@@ -105,6 +105,9 @@ def test_two_machines_sign_one_after_the_other(qdhil, runs, keys, tmp_path):
     assert "signed by 1 of the trusted keys, it takes 2" in refused.out
     assert qdhil("sign", runs["PASS"], "--key", keys["rack"], "--ring", "canary", "--onto", alone, "-o", both).code == 0
     assert qdhil("verify", both, "--trust", tmp_path / "trust.toml", *DEVICE).code == 0
+    again = qdhil("sign", runs["PASS"], "--key", keys["ci"], "--ring", "canary", "-o", both)
+    assert (again.code, "--onto" in again.err) == (64, True), "the other's signature would be lost"
+    assert qdhil("verify", both, "--trust", tmp_path / "trust.toml", *DEVICE).code == 0
     # a second signer measures its own run against what the first one says
     other = qdhil("sign", runs["BLOCK"], "--key", keys["rack"], "--ring", "canary", "--onto", alone, "-o", both)
     assert other.code == 40

@@ -105,10 +105,14 @@ def test_wishes(stores: Stores) -> None:
 
 def test_a_nonce_belongs_to_one_rollout(stores: Stores) -> None:
     one, two = stores.open("r1"), stores.open("r2")
+    two.check_unused("aa")
     for _ in range(2):
         one.claim_nonce("aa", "first")
     with pytest.raises(RefusedError, match="another rollout"):
+        two.check_unused("aa")
+    with pytest.raises(RefusedError, match="another rollout"):
         two.claim_nonce("aa", "second")
+    two.check_unused("bb")
     two.claim_nonce("bb", "second")
 
 

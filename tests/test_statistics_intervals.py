@@ -62,3 +62,10 @@ def test_ratio_interval_covers_where_square_root_errors_do_not(mean_central):
 def test_impossible_arguments_are_refused(call):
     with pytest.raises(ValueError, match="must"):
         call()
+
+
+@pytest.mark.parametrize("n", [2_000_001_000, 200_001_000, 20_001_000])
+def test_few_counts_among_billions_have_poisson_limits(n):
+    """At p of 1e-6 the binomial is Poisson's to some 1e-6; SciPy's own quantile is off by a factor of two here."""
+    low, high = clopper_pearson(1000, n)
+    assert (low * n, high * n) == pytest.approx(poisson_interval(1000), rel=1e-4)

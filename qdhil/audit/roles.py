@@ -84,7 +84,8 @@ class Roles:
         if role not in ROLES:
             raise RefusedError(f"there is no role {role!r}, only {', '.join(ROLES)}")
         if not self.allows(role, actor):
-            raise RefusedError(f"{actor.identity} is no {role} in {self.file}; nothing was done")
+            hint = "" if actor.key_id else "; a key may be one: --key"
+            raise RefusedError(f"{actor.identity} is no {role} in {self.file}; nothing was done{hint}")
 
 
 EVERYBODY = Roles(None, None, dict.fromkeys(ROLES, (ANYBODY,)))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from qdhil.rack import config
 
 rigs = typer.Typer(
-    help="List the rigs of a rack file, their firmware in service, who holds them and in what state they are.",
+    help="List the rigs of a rack file, the firmware that it has in service, who holds them and their state.",
     epilog="Exit codes: 0 every rig is free or held; 30 one is out of service, or was left by a holder that died.",
 )
 _Rack = Annotated[Path | None, typer.Option(help="Rack file (default: two simulated rigs).")]
@@ -27,7 +27,7 @@ _FAULTY = ("left", "out of service")
 
 @rigs.callback(invoke_without_command=True)
 def list_(context: typer.Context, rack: _Rack = None, json: JsonOption = False) -> None:
-    """List the rigs of a rack file, their firmware in service, who holds them and in what state they are."""
+    """List the rigs of a rack file, the firmware that it has in service, who holds them and their state."""
     from qdhil.errors import ConfigurationError
 
     if context.invoked_subcommand is not None:

@@ -65,7 +65,7 @@ def sign(
     from qdhil.keys.envelope import seal
     from qdhil.record.claim import run_claim
 
-    _check_output(output, folder)
+    _check_output(output, folder, onto)
     rings = names("--ring", ring or [])
     keys = signers(key)
     about = {"rings": ", ".join(rings), "keys": ", ".join(str(signer.public_key.keyid) for signer in keys)}
@@ -143,10 +143,12 @@ def key(
     typer.echo(f'public = """\n{public_pem(signer).strip()}\n"""')
 
 
-def _check_output(output: Path, folder: Path) -> None:
-    """Refuse to change the content that is signed by the file that signs it."""
+def _check_output(output: Path, folder: Path, onto: Path | None) -> None:
+    """Refuse to change the content that is signed by the file that signs it, and to drop others' signatures."""
     from qdhil.record.claim import SIGNED_SUFFIXES
 
+    if onto is None and output.exists():
+        raise ConfigurationError(f"--output {output}: there is one already; co-sign it with --onto, or take it away")
     if folder.resolve() in output.resolve().parents and not output.name.endswith(SIGNED_SUFFIXES):
         raise ConfigurationError("--output inside the run folder must be named *.attestation.json")
 

@@ -95,7 +95,7 @@ def digest(text: str, option: str) -> str:
     """
     found = text.removeprefix("sha256:").lower()
     if not re.fullmatch(r"[0-9a-f]{64}", found):
-        raise ConfigurationError(f"{option} takes a SHA-256 digest of 64 hexadecimal digits")
+        raise ConfigurationError(f"{option} takes a SHA-256 digest of 64 hexadecimal digits (sha256sum FILE)")
     return found
 
 

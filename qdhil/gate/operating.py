@@ -23,6 +23,7 @@ from qdhil.gate.operating_light import DRIFTS, UNCHANGED, Arms, Harm, Source, dr
 from qdhil.gate.policy import Policy
 from qdhil.gate.quads import Context
 from qdhil.statistics.evidence import Floats, family_mean_log10
+from qdhil.statistics.intervals import beta_quantile
 
 Word = Literal["PASS", "BLOCK", "INCONCLUSIVE"]
 TRUTHS: dict[str, float] = {"no change": 0.0, "half margin": 0.5, "margin": 1.0, "twice margin": 2.0}
@@ -123,9 +124,7 @@ class Cell:
 
 def upper_bound(wrong: int, campaigns: int) -> float:
     """Return the one-sided 95 % Clopper-Pearson bound of a rate."""
-    from scipy.special import betaincinv
-
-    return float(betaincinv(wrong + 1, campaigns - wrong, 0.95)) if wrong < campaigns else 1.0
+    return beta_quantile(wrong + 1, campaigns - wrong, 0.95) if wrong < campaigns else 1.0
 
 
 def cell_of(case: Case, policy: Policy, endings: Sequence[Ending], fixed_quads: float | None, streams: int) -> Cell:

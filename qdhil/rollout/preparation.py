@@ -115,6 +115,10 @@ def survey(file: Path) -> Survey:
             if store.load() is not None:
                 raise ConfigurationError(f"rollout {plan.name} was started already: see qdhil rollout status")
 
+    def check_unused(nonce: str) -> None:
+        with open_store(plan, folder) as store:
+            store.check_unused(nonce)
+
     tried(lambda: open_authority(plan.roles, plan.audit, beside=folder))
     tried(lambda: load_trust(folder / plan.trust))
     tried(state_is_free)
@@ -123,7 +127,7 @@ def survey(file: Path) -> Survey:
         return found
     prepared = Prepared(plan, folder, *bundles)
     for ring in plan.rings:
-        opening = tried(partial(ask_lock, plan, ring, folder, bundles[0].sha256, _now(), claim_nonce=lambda _: None))
+        opening = tried(partial(ask_lock, plan, ring, folder, bundles[0].sha256, _now(), claim_nonce=check_unused))
         if opening is not None:
             found.locks[ring.name] = opening
     tried(lambda: _observe(prepared, found))

@@ -34,6 +34,9 @@ def _with_zone(text: str) -> str:
 Time = Annotated[str, AfterValidator(_with_zone)]
 """ISO 8601, with its zone."""
 
+USED = "attestation: another rollout used it; it opens nothing twice: sign the run again"
+"""What is said of an attestation that another rollout used."""
+
 
 class Device(Strict):
     """One device of a ring."""

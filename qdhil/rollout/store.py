@@ -50,6 +50,9 @@ class Store(Protocol):
     def claim_nonce(self, nonce: str, rollout: str) -> None:
         """Keep an attestation for a rollout; RefusedError where another rollout used it."""
 
+    def check_unused(self, nonce: str) -> None:
+        """Raise RefusedError where a rollout used an attestation; nothing is kept."""
+
 
 @contextmanager
 def open_store(plan: Plan, folder: Path) -> Iterator[Store]:

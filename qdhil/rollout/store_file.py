@@ -16,9 +16,10 @@ from pydantic import ValidationError
 from qdhil.durable_files import replace_file
 from qdhil.errors import ConfigurationError, RecordFault, RefusedError
 from qdhil.model_files import read_json
-from qdhil.rollout.state import JournalEntry, RolloutState, Wish
+from qdhil.rollout.state import USED, JournalEntry, RolloutState, Wish
 
 _LOCK_TIMEOUT_S = 30.0
+_NONCES = "nonces"
 _MODE = 0o664
 _GLANCE_S = 0.5
 """Somebody who asks whether a rollout runs holds its lock for a moment."""
@@ -121,14 +122,14 @@ class FileStore:
 
     def claim_nonce(self, nonce: str, rollout: str) -> None:
         """Keep an attestation for a rollout, in the file that all rollouts of the folder share."""
-        file = self._folder / "nonces"
+        file = self._folder / _NONCES
 
         def claim() -> None:
             with FileLock(self._folder / ".nonces.lock", timeout=_LOCK_TIMEOUT_S, mode=_MODE):
-                lines = file.read_text(encoding="utf-8", errors="replace").split("\n") if file.exists() else []
+                lines = self._nonce_lines()
                 owners = dict(line.split(" ", 1) for line in lines if " " in line)
                 if owners.setdefault(nonce, rollout) != rollout:
-                    raise RefusedError("attestation: another rollout used it; it opens nothing twice")
+                    raise RefusedError(USED)
                 if f"{nonce} {rollout}" not in lines:
                     _append(file, f"{nonce} {rollout}")
 
@@ -136,6 +137,18 @@ class FileStore:
             self._written(claim)
         except Timeout as error:
             raise RecordFault(f"rollout state {file}: locked by another process for {_LOCK_TIMEOUT_S:g} s") from error
+
+    def check_unused(self, nonce: str) -> None:
+        """Raise RefusedError where a rollout of the folder used an attestation."""
+        if any(line.startswith(f"{nonce} ") for line in self._nonce_lines()):
+            raise RefusedError(USED)
+
+    def _nonce_lines(self) -> list[str]:
+        file = self._folder / _NONCES
+        try:
+            return file.read_text(encoding="utf-8", errors="replace").split("\n") if file.exists() else []
+        except OSError as error:
+            raise RecordFault(f"rollout state {file}: {error.strerror}") from error
 
     def _lock(self) -> FileLock:
         self._written(lambda: None)

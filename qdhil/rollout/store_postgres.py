@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import ValidationError
 
 from qdhil.errors import ConfigurationError, RecordFault, RefusedError
-from qdhil.rollout.state import JournalEntry, RolloutState, Wish
+from qdhil.rollout.state import USED, JournalEntry, RolloutState, Wish
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -153,7 +153,12 @@ class PostgresStore:
             rollout,
         )[0]
         if owner != rollout:
-            raise RefusedError("attestation: another rollout used it; it opens nothing twice")
+            raise RefusedError(USED)
+
+    def check_unused(self, nonce: str) -> None:
+        """Raise RefusedError where a rollout used an attestation."""
+        if self._exists() and self._all("SELECT 1 FROM {schema}.rollout_nonce WHERE nonce = %s", nonce):
+            raise RefusedError(USED)
 
     def _insert(self, entry: JournalEntry) -> None:
         self._connection.execute(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+_ROUND_TRIP = 1e-9
+
 
 def _tail(confidence: float) -> float:
     if not 0 < confidence < 1:
@@ -21,14 +23,27 @@ def clopper_pearson(k: int, n: int, confidence: float = 0.95) -> tuple[float, fl
     ValueError
         If not 0 <= k <= n, or ``confidence`` isn't in (0, 1).
     """
-    from scipy.special import betaincinv
-
     tail = _tail(confidence)
     if not 0 <= k <= n:
         raise ValueError(f"successes must lie in [0, {n}], not {k}")
-    low = float(betaincinv(k, n - k + 1, tail)) if k > 0 else 0.0
-    high = float(betaincinv(k + 1, n - k, 1 - tail)) if k < n else 1.0
+    low = beta_quantile(k, n - k + 1, tail) if k > 0 else 0.0
+    high = beta_quantile(k + 1, n - k, 1 - tail) if k < n else 1.0
     return low, high
+
+
+def beta_quantile(a: float, b: float, probability: float) -> float:
+    """Return the quantile of the beta distribution.
+
+    SciPy's own is wrong here and there where one parameter is millions of times the other (a = 1000, b = 2e9: double
+    the right value), so it is put to the test with the distribution function, and found by that where it fails.
+    """
+    from scipy.optimize import brentq
+    from scipy.special import betainc, betaincinv
+
+    found = float(betaincinv(a, b, probability))
+    if abs(float(betainc(a, b, found)) - probability) <= _ROUND_TRIP:
+        return found
+    return float(brentq(lambda x: float(betainc(a, b, x)) - probability, 0.0, 1.0, xtol=1e-300, rtol=1e-14))
 
 
 def poisson_interval(k: int, confidence: float = 0.95) -> tuple[float, float]:
