@@ -83,6 +83,9 @@ def run_act(checkout: Path, secret: str = "") -> Ran:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "ACT"))}
     environment |= {"HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config"), "QDHIL_SIGNING_KEY": secret}
     environment |= {"XDG_CACHE_HOME": str(home / ".cache"), "DOCKER_HOST": f"unix://{home}/no-docker"}
+    # only the checkout's own qdhil, as on a runner: not that of the environment which runs these tests
+    folders = environment["PATH"].split(os.pathsep)
+    environment["PATH"] = os.pathsep.join(folder for folder in folders if not (Path(folder) / "qdhil").exists())
     options = ["-P", "self-hosted=-self-hosted", "-e", str(home / "event.json")]
     options += ["-s", "QDHIL_SIGNING_KEY"] if secret else []
     done = subprocess.run(
